@@ -1,0 +1,1 @@
+"""bighead: the SDK of the platform, and the only package that users import."""

@@ -1,0 +1,143 @@
+"""Settings: the only place that reads the environment.
+
+Precedence: environment variable, then `$BIGHEAD_HOME/settings.json` (written by `bighead up`), then the default.
+Every variable is one row of `VARIABLES`; docker-compose.yml and the Kubernetes files use the same names.
+"""
+
+import getpass
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bighead.errors import ConfigError
+
+VARIABLES: dict[str, str] = {
+    "BIGHEAD_HOME": "folder that holds all data of the embedded platform",
+    "BIGHEAD_KAFKA": "Kafka bootstrap servers, host:port[,host:port]",
+    "BIGHEAD_SCHEMA_REGISTRY": "base URL of a schema registry with the Confluent REST API",
+    "BIGHEAD_REDIS": "URL of the online store",
+    "BIGHEAD_GRPC": "host:port on which the model server listens for gRPC",
+    "BIGHEAD_HTTP": "host:port on which the model server listens for REST",
+    "BIGHEAD_CONSOLE": "host:port on which the web console listens",
+    "BIGHEAD_TOPIC_PREFIX": "first part of the names of the platform's own topics",
+    "BIGHEAD_PARTITIONS": "partitions of topics that the platform creates",
+    "BIGHEAD_REPLICATION": "replication factor of topics that the platform creates",
+    "BIGHEAD_ARTIFACTS": "fsspec URL of the folder of model artifacts",
+    "BIGHEAD_LAKE": "folder or URL under which the Delta tables lie",
+    "BIGHEAD_STATE": "folder of the stream worker's local state",
+    "BIGHEAD_SERVER_NAME": "name of this model server in events",
+    "BIGHEAD_ACTOR": "who commands are attributed to",
+    "BIGHEAD_MAX_FUTURE_MS": "how far in the future an event's time may lie, milliseconds",
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One consistent set of settings. Addresses are `host:port`; folders are absolute."""
+
+    home: Path
+    kafka: str
+    schema_registry: str
+    redis: str
+    grpc: str
+    http: str
+    console: str
+    topic_prefix: str
+    partitions: int
+    replication: int
+    artifacts: str
+    lake: str
+    state: Path
+    server_name: str
+    actor: str
+    max_future_ms: int
+
+    def __post_init__(self) -> None:
+        for name in ("grpc", "http", "console"):
+            split_address(getattr(self, name), f"BIGHEAD_{name.upper()}")
+        for name in ("partitions", "replication"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"BIGHEAD_{name.upper()} is {getattr(self, name)}; it must be 1 or more")
+
+
+def split_address(address: str, variable: str) -> tuple[str, int]:
+    """Splits `host:port`; raises ConfigError naming the variable."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ConfigError(f"{variable} is {address!r}; expected host:port, for example 127.0.0.1:18500")
+    return host, int(port)
+
+
+def settings_file(home: Path) -> Path:
+    """Where `bighead up` leaves the settings of a running platform for the other commands."""
+    return home / "settings.json"
+
+
+def load(environment: Mapping[str, str] | None = None) -> Settings:
+    """Settings from `environment` (default: the process's), the home's file and the defaults."""
+    given = dict(os.environ if environment is None else environment)
+    home = Path(given.get("BIGHEAD_HOME", ".bighead")).absolute()
+    values = _defaults(home) | _read_file(settings_file(home))
+    values |= {name: given[name] for name in VARIABLES if given.get(name)}
+    return Settings(
+        home=home,
+        kafka=values["BIGHEAD_KAFKA"],
+        schema_registry=values["BIGHEAD_SCHEMA_REGISTRY"].rstrip("/"),
+        redis=values["BIGHEAD_REDIS"],
+        grpc=values["BIGHEAD_GRPC"],
+        http=values["BIGHEAD_HTTP"],
+        console=values["BIGHEAD_CONSOLE"],
+        topic_prefix=values["BIGHEAD_TOPIC_PREFIX"],
+        partitions=_integer(values, "BIGHEAD_PARTITIONS"),
+        replication=_integer(values, "BIGHEAD_REPLICATION"),
+        artifacts=values["BIGHEAD_ARTIFACTS"],
+        lake=values["BIGHEAD_LAKE"],
+        state=Path(values["BIGHEAD_STATE"]),
+        server_name=values["BIGHEAD_SERVER_NAME"],
+        actor=values["BIGHEAD_ACTOR"],
+        max_future_ms=_integer(values, "BIGHEAD_MAX_FUTURE_MS"),
+    )
+
+
+def variables(settings: Settings) -> dict[str, str]:
+    """The environment that makes another process load exactly these settings."""
+    return {name: str(getattr(settings, name.removeprefix("BIGHEAD_").lower())) for name in VARIABLES}
+
+
+def _defaults(home: Path) -> dict[str, str]:
+    return {
+        "BIGHEAD_KAFKA": "127.0.0.1:19092",
+        "BIGHEAD_SCHEMA_REGISTRY": "http://127.0.0.1:18081/apis/ccompat/v7",
+        "BIGHEAD_REDIS": "redis://127.0.0.1:16379/0",
+        "BIGHEAD_GRPC": "127.0.0.1:18500",
+        "BIGHEAD_HTTP": "127.0.0.1:18501",
+        "BIGHEAD_CONSOLE": "127.0.0.1:18502",
+        "BIGHEAD_TOPIC_PREFIX": "bighead",
+        "BIGHEAD_PARTITIONS": "4",
+        "BIGHEAD_REPLICATION": "1",
+        "BIGHEAD_ARTIFACTS": str(home / "artifacts"),
+        "BIGHEAD_LAKE": str(home / "lake"),
+        "BIGHEAD_STATE": str(home / "state"),
+        "BIGHEAD_SERVER_NAME": "server-1",
+        "BIGHEAD_ACTOR": getpass.getuser(),
+        "BIGHEAD_MAX_FUTURE_MS": str(24 * 60 * 60 * 1000),
+    }
+
+
+def _read_file(path: Path) -> dict[str, str]:
+    if not path.exists():
+        return {}
+    try:
+        values = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read ({error}); delete it and run `bighead up` again") from error
+    return {str(name): str(value) for name, value in values.items() if name in VARIABLES}
+
+
+def _integer(values: Mapping[str, str], name: str) -> int:
+    try:
+        return int(values[name])
+    except ValueError:
+        raise ConfigError(f"{name} is {values[name]!r}; expected a whole number") from None

@@ -1,0 +1,85 @@
+"""Every error that the platform raises on purpose.
+
+BigheadError
+├── ConfigError            a setting is missing, half-specified or unusable
+├── PlatformError          a part of the local platform cannot start or is not there
+├── DefinitionError        a feature definition is wrong; nothing was changed
+├── EventError             an event cannot be accepted
+│   ├── UndecodableEvent   bytes that are not a registered Avro record
+│   └── InvalidEvent       a decoded record that breaks the contract (null key, impossible time)
+├── ModelError
+│   ├── UnknownModel       no such model, version or deployment
+│   ├── CommandRefused     the registry rejected a command; the reason is in the message
+│   ├── ArtifactError      bytes that are not those that were registered, or that are refused
+│   └── InvalidInput       a prediction request with a wrong name, type or shape
+├── NotReady               asked before the thing can answer
+├── Overloaded             refused because a bound was reached; may be tried again
+├── DeadlineExceeded       the deadline passed before the answer was there
+└── StoreError             the online store did not answer
+
+Domain errors know no transport: `serving.codes` maps them to gRPC status and HTTP code.
+"""
+
+
+class BigheadError(Exception):
+    """Root of every error raised on purpose. The message names the thing, what was received and what to do."""
+
+
+class ConfigError(BigheadError):
+    """A setting is missing, half-specified or unusable."""
+
+
+class PlatformError(BigheadError):
+    """A part of the local platform cannot start, stopped or is not there."""
+
+
+class DefinitionError(BigheadError):
+    """A feature definition is wrong; nothing was changed."""
+
+
+class EventError(BigheadError):
+    """An event cannot be accepted."""
+
+
+class UndecodableEvent(EventError):
+    """Bytes that are not a registered Avro record in Confluent framing."""
+
+
+class InvalidEvent(EventError):
+    """A decoded record that breaks the contract: a null key, an impossible time."""
+
+
+class ModelError(BigheadError):
+    """Root of what concerns models."""
+
+
+class UnknownModel(ModelError):
+    """No such model, version or deployment."""
+
+
+class CommandRefused(ModelError):
+    """The registry rejected a command; the message carries its reason."""
+
+
+class ArtifactError(ModelError):
+    """Artifact bytes that are not those that were registered, or that are refused."""
+
+
+class InvalidInput(ModelError):
+    """A prediction request with a wrong name, type or shape."""
+
+
+class NotReady(BigheadError):
+    """Asked before the thing can answer."""
+
+
+class Overloaded(BigheadError):
+    """Refused because a bound was reached; may be tried again later."""
+
+
+class DeadlineExceeded(BigheadError):
+    """The deadline passed before the answer was there."""
+
+
+class StoreError(BigheadError):
+    """The online store did not answer."""

@@ -1,0 +1,1 @@
+"""streams: part of the bighead platform."""
