@@ -106,6 +106,11 @@ def variables(settings: Settings) -> dict[str, str]:
     return {name: str(getattr(settings, name.removeprefix("BIGHEAD_").lower())) for name in VARIABLES}
 
 
+def inherited_environment() -> dict[str, str]:
+    """This process's environment, from which the processes that it starts inherit."""
+    return dict(os.environ)
+
+
 def _defaults(home: Path) -> dict[str, str]:
     return {
         "BIGHEAD_KAFKA": "127.0.0.1:19092",
