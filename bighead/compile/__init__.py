@@ -1,0 +1,1 @@
+"""Definition to SQL text for each engine. No engine is imported here."""

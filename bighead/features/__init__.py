@@ -1,0 +1,9 @@
+"""The feature layer: definitions, their meaning, tiles, read plans. Pure.
+
+What definitions need is here; the rest is imported from its module.
+"""
+
+from bighead.features.definition import Aggregation, EntitySource, EventSource, GroupBy, Join, Keys
+from bighead.features.operations import Op
+
+__all__ = ["Aggregation", "EntitySource", "EventSource", "GroupBy", "Join", "Keys", "Op"]

@@ -1,0 +1,90 @@
+"""The catalog: what is applied, which epoch is active and where batch ends, folded from the feature events.
+
+Pure: `evolve(catalog, event)` returns the next catalog; an event that is already in it changes nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from bighead.errors import DefinitionError
+from bighead.events.base import Event
+from bighead.events.types import BackfillCompleted, GroupByActivated, GroupByApplied, JoinApplied
+from bighead.features.compiled import CompiledGroup, CompiledJoin, group_of_json, join_of_json
+from bighead.features.plan import GroupPlan
+
+
+@dataclass(frozen=True)
+class GroupEpoch:
+    """One generation of a group: its definition and the midnight below which batch owns its tiles."""
+
+    epoch: int
+    group: CompiledGroup
+    cut_ms: int | None
+
+
+@dataclass(frozen=True)
+class JoinEpoch:
+    """One generation of a Join, as applied: its definition is compiled against the active groups when it is read."""
+
+    epoch: int
+    definition: str
+    hash: str
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Groups by name and epoch, the active epoch of each, and Joins by name (newest)."""
+
+    groups: Mapping[tuple[str, int], GroupEpoch] = field(default_factory=dict)
+    active: Mapping[str, int] = field(default_factory=dict)
+    joins: Mapping[str, JoinEpoch] = field(default_factory=dict)
+
+    def group(self, name: str) -> GroupEpoch:
+        """The active epoch of a group; raises DefinitionError where there is none."""
+        if name not in self.active:
+            raise DefinitionError(
+                f"group {name!r} is not applied; there are {', '.join(sorted(self.active)) or 'none'}"
+            )
+        return self.groups[name, self.active[name]]
+
+    def join(self, name: str) -> CompiledJoin:
+        """A Join over the active epochs of its groups; raises DefinitionError where there is none."""
+        if name not in self.joins:
+            raise DefinitionError(f"join {name!r} is not applied; there are {', '.join(sorted(self.joins)) or 'none'}")
+        return join_of_json(self.joins[name].definition, self._active_groups)
+
+    def plans(self, join: CompiledJoin) -> tuple[GroupPlan, ...]:
+        """The read plans of a Join's groups, in order."""
+        found = [self.group(group.name) for group in join.groups]
+        return tuple(GroupPlan(one.group, one.epoch, one.cut_ms) for one in found)
+
+    def next_epoch(self, name: str) -> int:
+        """The epoch that a new definition of this group gets."""
+        return max((epoch for group, epoch in self.groups if group == name), default=0) + 1
+
+    @cached_property
+    def _active_groups(self) -> dict[str, CompiledGroup]:
+        return {name: self.groups[name, epoch].group for name, epoch in self.active.items()}
+
+
+def evolve(catalog: Catalog, event: Event) -> Catalog:
+    """The catalog after one event of the feature log; other events change nothing."""
+    match event:
+        case GroupByApplied():
+            place = (event.group, event.epoch)
+            if place in catalog.groups:
+                return catalog
+            one = GroupEpoch(event.epoch, group_of_json(event.definition), event.cut_ms)
+            return replace(catalog, groups={**catalog.groups, place: one})
+        case GroupByActivated() if (event.group, event.epoch) in catalog.groups:
+            return replace(catalog, active={**catalog.active, event.group: event.epoch})
+        case BackfillCompleted() if (event.group, event.epoch) in catalog.groups:
+            place = (event.group, event.epoch)
+            cut_ms = max(event.cut_ms, catalog.groups[place].cut_ms or 0)
+            return replace(catalog, groups={**catalog.groups, place: replace(catalog.groups[place], cut_ms=cut_ms)})
+        case JoinApplied():
+            one_join = JoinEpoch(event.epoch, event.definition, event.definition_hash)
+            return replace(catalog, joins={**catalog.joins, event.join: one_join})
+        case _:
+            return catalog

@@ -1,0 +1,257 @@
+"""A definition checked against its source's columns: typed inputs, tile cells, features. What engines are built from.
+
+Pure. A cell is one (column, op) of a tile; all windows of an aggregation read the same cell.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from bighead.errors import DefinitionError
+from bighead.features.definition import (
+    GroupBy,
+    Join,
+    feature_name,
+    group_from_json,
+    group_to_json,
+    join_from_json,
+    join_to_json,
+    meaning_hash,
+)
+from bighead.features.expressions import Expression, parse
+from bighead.features.operations import Op, Operation, State, operation
+from bighead.features.types import ValueType
+from bighead.features.windows import Level, Window, levels_for
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One aggregate state inside each tile of a group."""
+
+    column: str
+    op: Op
+    kind: ValueType
+    operation: Operation = field(repr=False, compare=False)
+
+    @property
+    def state_columns(self) -> tuple[tuple[str, ValueType], ...]:
+        """The state's columns with names unique in the group, for example `delay_sum_n`, `delay_sum_sum`."""
+        columns = self.operation.state_columns(self.kind)
+        return tuple((f"{self.column}_{self.op.lower()}_{name}", kind) for name, kind in columns)
+
+    @property
+    def empty(self) -> State:
+        """The state of no events."""
+        return self.operation.empty(self.kind)
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One output column: a cell read over a window."""
+
+    name: str
+    cell: int
+    window: Window | None
+    kind: ValueType
+
+
+@dataclass(frozen=True)
+class CompiledGroup:
+    """A GroupBy with types. `columns` are the source's columns that it was checked against."""
+
+    definition: GroupBy
+    columns: Mapping[str, ValueType]
+    inputs: Mapping[str, Expression]
+    where: Expression | None
+    cells: tuple[Cell, ...]
+    features: tuple[Feature, ...]
+
+    @property
+    def name(self) -> str:
+        """The group's name."""
+        return self.definition.name
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The names of the key columns."""
+        return tuple(self.definition.keys)
+
+    @cached_property
+    def key_kinds(self) -> tuple[ValueType, ...]:
+        """The types of the key columns."""
+        return tuple(_kind(self.inputs[key]) for key in self.keys)
+
+    @cached_property
+    def levels(self) -> tuple[Level, ...]:
+        """The levels of the tiles that the stream keeps, fine first."""
+        return levels_for(tuple(feature.window for feature in self.features))
+
+    @cached_property
+    def longest_ms(self) -> int | None:
+        """How far back any feature looks, milliseconds; None where one looks back for ever."""
+        lengths = [feature.window.length_ms if feature.window else None for feature in self.features]
+        return None if None in lengths else max(length for length in lengths if length is not None)
+
+    @cached_property
+    def state_columns(self) -> tuple[tuple[str, ValueType], ...]:
+        """The columns of a tile's state, cell after cell."""
+        return tuple(column for cell in self.cells for column in cell.state_columns)
+
+    @cached_property
+    def source_columns(self) -> tuple[str, ...]:
+        """The source's columns that this group reads, its time first."""
+        expressions = [*self.inputs.values(), *([self.where] if self.where else [])]
+        read = sorted(set().union(*(expression.columns for expression in expressions)) - {self.definition.source.time})
+        return (self.definition.source.time, *read)
+
+    def to_json(self) -> str:
+        """The definition with the column types that it was checked against, as it travels in events."""
+        value = group_to_json(self.definition) | {"columns": {name: self.columns[name] for name in self.source_columns}}
+        return json.dumps(value, sort_keys=True)
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of the meaning: definition and column types."""
+        return meaning_hash(json.loads(self.to_json()))
+
+
+def compile_group(group: GroupBy, columns: Mapping[str, ValueType]) -> CompiledGroup:
+    """Checks a GroupBy against its source's columns; raises DefinitionError naming the group and what is wrong."""
+    try:
+        return _compile_group(group, columns)
+    except DefinitionError as error:
+        raise DefinitionError(f"GroupBy {group.name!r} over topic {group.source.topic!r}: {error}") from None
+
+
+def _compile_group(group: GroupBy, columns: Mapping[str, ValueType]) -> CompiledGroup:
+    source = group.source
+    if parse(source.time, columns).kind is not ValueType.LONG or source.time not in columns:
+        raise DefinitionError(f"time {source.time!r} must be a column of type long, milliseconds since the epoch, UTC")
+    select = dict(source.select) or {name: name for name in columns}
+    used = dict.fromkeys([*group.keys, *(aggregation.column for aggregation in group.aggregations)])
+    selected = {name: _kind_of_text(text, columns) for name, text in select.items()}
+    for name in used:
+        parse(name, selected)
+    inputs = {name: parse(select[name], columns) for name in used}
+    where = parse(source.where, columns) if source.where is not None else None
+    if where is not None and where.kind is not ValueType.BOOLEAN:
+        raise DefinitionError(f"where {source.where!r} is {where.kind}; expected a condition")
+    for key in group.keys:
+        if _kind(inputs[key]) is ValueType.DOUBLE:
+            raise DefinitionError(f"key {key!r} is double; keys are long, string or boolean")
+    cells, features = _cells_and_features(group, inputs)
+    return CompiledGroup(group, dict(columns), inputs, where, cells, features)
+
+
+def _cells_and_features(
+    group: GroupBy, inputs: Mapping[str, Expression]
+) -> tuple[tuple[Cell, ...], tuple[Feature, ...]]:
+    cells: dict[tuple[str, Op], Cell] = {}
+    features: list[Feature] = []
+    for aggregation in group.aggregations:
+        kind = _kind(inputs[aggregation.column])
+        row = operation(aggregation.op, kind, aggregation.column)
+        place = (aggregation.column, aggregation.op)
+        cells.setdefault(place, Cell(aggregation.column, aggregation.op, kind, row))
+        for window in aggregation.spans:
+            name = feature_name(group.name, aggregation, window)
+            features.append(Feature(name, list(cells).index(place), window, row.result(kind)))
+    return tuple(cells.values()), tuple(features)
+
+
+def _kind_of_text(text: str, columns: Mapping[str, ValueType]) -> ValueType:
+    return _kind(parse(text, columns))
+
+
+def _kind(expression: Expression) -> ValueType:
+    if expression.kind is None:
+        raise DefinitionError(f"expression {expression.text!r} is always null")
+    return expression.kind
+
+
+def group_of_json(text: str) -> CompiledGroup:
+    """The inverse of `CompiledGroup.to_json`."""
+    value = json.loads(text)
+    columns = {name: ValueType(kind) for name, kind in value["columns"].items()}
+    return compile_group(group_from_json(value), columns)
+
+
+@dataclass(frozen=True)
+class CompiledJoin:
+    """A Join with its groups and typed derivations. `kinds` are the types of all output columns, in order."""
+
+    definition: Join
+    groups: tuple[CompiledGroup, ...]
+    derivations: Mapping[str, Expression]
+    kinds: Mapping[str, ValueType]
+
+    @property
+    def name(self) -> str:
+        """The join's name."""
+        return self.definition.name
+
+    @cached_property
+    def key_kinds(self) -> dict[str, ValueType]:
+        """The types of the left keys that groups use."""
+        return {key: kind for group in self.groups for key, kind in zip(group.keys, group.key_kinds, strict=True)}
+
+    def to_json(self) -> str:
+        """The definition as it travels in events."""
+        return json.dumps(join_to_json(self.definition), sort_keys=True)
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of the meaning, that of its groups included."""
+        return meaning_hash(join_to_json(self.definition) | {"groups": [group.hash for group in self.groups]})
+
+
+def compile_join(join: Join, groups: Mapping[str, CompiledGroup]) -> CompiledJoin:
+    """Checks a Join against compiled groups; raises DefinitionError naming the Join and what is wrong."""
+    found: list[CompiledGroup] = []
+    for name in join.group_names():
+        if name not in groups:
+            raise DefinitionError(
+                f"Join {join.name!r}: group {name!r} is not applied; there are {', '.join(sorted(groups)) or 'none'}"
+            )
+        found.append(groups[name])
+    key_kinds: dict[str, ValueType] = {}
+    for group in found:
+        for key, kind in zip(group.keys, group.key_kinds, strict=True):
+            if key not in join.left:
+                raise DefinitionError(
+                    f"Join {join.name!r}: group {group.name!r} needs key {key!r}; `left` has {list(join.left)}"
+                )
+            if key_kinds.setdefault(key, kind) is not kind:
+                raise DefinitionError(
+                    f"Join {join.name!r}: key {key!r} is {key_kinds[key]} in one group and {kind} in {group.name!r}"
+                )
+    kinds = {feature.name: feature.kind for group in found for feature in group.features}
+    derivations: dict[str, Expression] = {}
+    for name, text in join.derivations.items():
+        if name in kinds:
+            raise DefinitionError(f"Join {join.name!r}: {name!r} is defined twice")
+        derivations[name] = parse(text, kinds)
+    return CompiledJoin(
+        join, tuple(found), derivations, kinds | {name: _kind(one) for name, one in derivations.items()}
+    )
+
+
+def join_of_json(text: str, groups: Mapping[str, CompiledGroup]) -> CompiledJoin:
+    """The inverse of `CompiledJoin.to_json`, given its groups."""
+    return compile_join(join_from_json(json.loads(text)), groups)
+
+
+def describe(group: CompiledGroup) -> list[dict[str, Any]]:
+    """One row a feature, for people and for JSON."""
+    return [
+        {
+            "feature": feature.name,
+            "type": str(feature.kind),
+            "column": group.cells[feature.cell].column,
+            "op": str(group.cells[feature.cell].op),
+            "window": str(feature.window) if feature.window else None,
+        }
+        for feature in group.features
+    ]

@@ -1,0 +1,190 @@
+"""The stream's step: a batch of rows folded into tiles, vectorised.
+
+Pure. Sums are left folds in arrival order onto the tile's state, so a tile's bits do not depend on how its events were
+cut into batches. `bighead.features.reference` says the same thing in the plainest way.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from bighead.features.compiled import Cell, CompiledGroup
+from bighead.features.operations import Op, State
+from bighead.features.tiles import STREAM_RANK, StateCodec, Tile, TileKey
+from bighead.features.types import ValueType
+from bighead.features.windows import SIZES_MS, Level
+
+Ints: TypeAlias = npt.NDArray[np.int64]
+Mask: TypeAlias = npt.NDArray[np.bool_]
+Load: TypeAlias = Callable[[Sequence[TileKey]], Sequence[Tile | None]]
+"""The tiles that are there already, in the order asked for."""
+
+_LONG_MAX = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Column:
+    """One input column of a batch: values (int64, float64, bool or object of str) and which of them are not null."""
+
+    values: npt.NDArray[Any]
+    valid: Mask
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of one source partition in offset order, filtered and projected: entities[codes[i]] is row i's entity."""
+
+    partition: int
+    offsets: Ints
+    times_ms: Ints
+    entities: Sequence[str]
+    codes: Ints
+    columns: Mapping[str, Column]
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def take(self, keep: Mask) -> "Rows":
+        """The rows for which `keep` is true."""
+        columns = {name: Column(column.values[keep], column.valid[keep]) for name, column in self.columns.items()}
+        return Rows(self.partition, self.offsets[keep], self.times_ms[keep], self.entities, self.codes[keep], columns)
+
+
+def fold(group: CompiledGroup, codec: StateCodec, rows: Rows, load: Load) -> list[Tile]:
+    """The tiles that change, with their full new state. Rows at or below a tile's position are left out of it."""
+    return [tile for level in group.levels if len(rows) for tile in _fold_level(group, codec, rows, level, load)]
+
+
+def _fold_level(group: CompiledGroup, codec: StateCodec, rows: Rows, level: Level, load: Load) -> list[Tile]:
+    size_ms = SIZES_MS.get(level)
+    starts = rows.times_ms - rows.times_ms % size_ms if size_ms else np.zeros_like(rows.times_ms)
+    pairs, slots = _unique_pairs(rows.codes, starts)
+    keys = [TileKey(rows.entities[code], level, start) for code, start in pairs]
+    old = load(keys)
+    fresh = _fresh(rows, slots, old)
+    if not fresh.all():
+        if not fresh.any():
+            return []
+        rows, slots = rows.take(fresh), slots[fresh]
+    return _fold_slots(group, codec, rows, slots, keys, old)
+
+
+def _unique_pairs(codes: Ints, starts: Ints) -> tuple[list[tuple[int, int]], Ints]:
+    order = np.lexsort((starts, codes))
+    sorted_codes, sorted_starts = codes[order], starts[order]
+    first = np.empty(len(order), np.bool_)
+    first[0] = True
+    first[1:] = (sorted_codes[1:] != sorted_codes[:-1]) | (sorted_starts[1:] != sorted_starts[:-1])
+    slots = np.empty(len(order), np.int64)
+    slots[order] = np.cumsum(first) - 1
+    pairs = list(zip(sorted_codes[first].tolist(), sorted_starts[first].tolist(), strict=True))
+    return pairs, slots
+
+
+def _fresh(rows: Rows, slots: Ints, old: Sequence[Tile | None]) -> Mask:
+    """Which rows their tile has not seen: offsets above the tile's position for this partition."""
+    reached = [_position(tile, rows.partition) for tile in old]
+    return rows.offsets > np.array(reached, np.int64)[slots]
+
+
+def _position(tile: Tile | None, partition: int) -> int:
+    return -1 if tile is None else next((offset for where, offset in tile.positions if where == partition), -1)
+
+
+def _fold_slots(
+    group: CompiledGroup, codec: StateCodec, rows: Rows, slots: Ints, keys: list[TileKey], old: Sequence[Tile | None]
+) -> list[Tile]:
+    states = [tile.state if tile else codec.empty for tile in old]
+    counts = np.bincount(slots, minlength=len(keys)).tolist()
+    cells = [
+        _fold_cell(cell, rows, slots, [state[where] for state in states])
+        for cell, where in zip(group.cells, codec.cell_slices, strict=True)
+    ]
+    latest, last = np.full(len(keys), -1, np.int64), np.full(len(keys), -1, np.int64)
+    np.maximum.at(latest, slots, rows.times_ms)
+    np.maximum.at(last, slots, rows.offsets)
+    tiles: list[Tile] = []
+    for slot, (key, before, count) in enumerate(zip(keys, old, counts, strict=True)):
+        if not count:
+            continue
+        state = tuple(value for cell in cells for value in cell[slot])
+        positions = _moved(before.positions if before else (), rows.partition, int(last[slot]))
+        newest_ms = max(int(latest[slot]), before.latest_ms if before else -1)
+        tiles.append(Tile(key, STREAM_RANK, count + (before.seq if before else 0), newest_ms, positions, state))
+    return tiles
+
+
+def _moved(positions: tuple[tuple[int, int], ...], partition: int, offset: int) -> tuple[tuple[int, int], ...]:
+    return (*(pair for pair in positions if pair[0] != partition), (partition, offset))
+
+
+def _fold_cell(cell: Cell, rows: Rows, slots: Ints, old: list[State]) -> list[State]:
+    column = rows.columns[cell.column]
+    if not column.valid.all():
+        slots = slots[column.valid]
+    counts = np.bincount(slots, minlength=len(old)).tolist()
+    match cell.op:
+        case Op.COUNT:
+            return [(state[0] + count,) for state, count in zip(old, counts, strict=True)]
+        case Op.SUM | Op.AVERAGE:
+            sums = _sums(cell, column.values[column.valid], slots, [state[1] for state in old])
+            return [(state[0] + count, total) for state, count, total in zip(old, counts, sums, strict=True)]
+        case Op.MIN | Op.MAX | Op.LAST:
+            best = _best_rows(cell, rows, column, slots, len(old))
+            return [
+                cell.operation.merge(state, _partial(cell, rows, column, best[slot], count)) if count else state
+                for slot, (state, count) in enumerate(zip(old, counts, strict=True))
+            ]
+
+
+def _sums(cell: Cell, values: npt.NDArray[Any], slots: Ints, old: list[Any]) -> list[Any]:
+    if cell.kind is ValueType.DOUBLE:
+        totals = np.array(old, np.float64)
+        np.add.at(totals, slots, values)
+        return list(totals.tolist())
+    reach = max((abs(total) for total in old), default=0) + int(np.abs(values.astype(np.float64)).sum() * 1.001) + 1
+    if reach <= _LONG_MAX:
+        longs = np.array(old, np.int64)
+        np.add.at(longs, slots, values)
+        return list(longs.tolist())
+    return _exact_sums(cell, values, slots, old)
+
+
+def _exact_sums(cell: Cell, values: npt.NDArray[Any], slots: Ints, old: list[Any]) -> list[Any]:
+    sums = list(old)
+    for slot, value in zip(slots.tolist(), values.tolist(), strict=True):
+        sums[slot] += value
+    for total in sums:
+        if not -_LONG_MAX - 1 <= total <= _LONG_MAX:
+            raise OverflowError(f"{cell.op} of {cell.column!r} reached {total}, which does not fit in 64 bits")
+    return sums
+
+
+def _best_rows(cell: Cell, rows: Rows, column: Column, slots: Ints, size: int) -> list[int]:
+    """For each slot the row that wins in this batch, as an index into `rows`."""
+    index = np.flatnonzero(column.valid)
+    if cell.op is Op.LAST:
+        order = np.lexsort((rows.offsets[index], rows.times_ms[index], slots))
+    else:
+        values = column.values[index]
+        ranks = np.unique(values, return_inverse=True)[1] if values.dtype == object else values
+        order = np.lexsort((ranks, slots))
+    first = cell.op is Op.MIN
+    best = np.full(size, -1, np.int64)
+    sorted_slots = slots[order]
+    edges = np.flatnonzero(np.diff(sorted_slots))
+    picked = np.concatenate(([0], edges + 1)) if first else np.concatenate((edges, [len(order) - 1]))
+    if len(order):
+        best[sorted_slots[picked]] = index[order[picked]]
+    return list(best.tolist())
+
+
+def _partial(cell: Cell, rows: Rows, column: Column, row: int, count: int) -> State:
+    value = column.values[row]
+    value = value.item() if isinstance(value, np.generic) else value
+    if cell.op is Op.LAST:
+        return (count, int(rows.times_ms[row]), rows.partition, int(rows.offsets[row]), value)
+    return (count, value)
