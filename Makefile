@@ -1,0 +1,57 @@
+# Every target sets up what it needs, from a package index alone; a second run finds it in place.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+EXTRAS := $(foreach extra,streams batch serving pipeline local dev,--extra $(extra))
+COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url
+
+.PHONY: help setup jars demo test lint bench up down clean lock
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: .venv/.installed ## virtual environment from the lock
+
+.venv/.installed: infra/locks/uv.txt infra/locks/platform.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing the packages of infra/locks/platform.txt into .venv"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r infra/locks/uv.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r infra/locks/platform.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+jars: setup
+	@$(BIN)/python infra/jvm/fetch.py
+
+demo: setup jars ## flights: train, deploy, stream, predict, swap, compare
+	@$(BIN)/python -m examples.flights
+
+test: setup jars ## the whole test suite
+	$(BIN)/python -m pytest
+
+lint: setup ## style, types, import rules, generated code, schema compatibility
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python infra/codegen.py --check
+	$(BIN)/python -m bighead.events.compatibility
+
+bench: setup jars ## measurements, side by side with the alternatives
+	@$(BIN)/python -m benchmarks
+
+up: setup jars ## start the platform on this machine and leave it running
+	@$(BIN)/bighead up
+
+down: setup ## stop it; its data stays in .bighead
+	@$(BIN)/bighead down
+
+clean: ## stop it and delete everything that is not in git: packages, jars, caches, data
+	@test ! -x $(BIN)/bighead || $(BIN)/bighead down
+	rm -rf .venv .jvm .cache .bighead dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+lock: setup ## resolve the locks again, to the newest versions that pyproject.toml allows
+	$(COMPILE) --upgrade --universal $(EXTRAS) -o infra/locks/platform.txt pyproject.toml
+	$(COMPILE) --upgrade --extra flink -o infra/locks/flink.txt pyproject.toml
+	echo uv | $(COMPILE) --upgrade --universal -o infra/locks/uv.txt -
