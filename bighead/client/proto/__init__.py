@@ -1,0 +1,1 @@
+"""Generated from proto/ by infra/codegen.py: protobuf message classes."""
