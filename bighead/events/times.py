@@ -29,9 +29,8 @@ def _guess(time_ms: object, now_ms: int) -> str:
     if time_ms < 0:
         return "It lies before 1970"
     for unit, factor in (("microseconds", 1_000), ("nanoseconds", 1_000_000)):
-        if SECONDS_FROM * 1000 <= time_ms // factor < SECONDS_TO * 1000:
-            if time_ms > SECONDS_TO * 1000:
-                return f"This looks like {unit} ({_date(time_ms // factor // 1000)}): divide by {factor}"
+        if time_ms > SECONDS_TO * 1000 and SECONDS_FROM <= time_ms // factor // 1000 < SECONDS_TO:
+            return f"This looks like {unit} ({_date(time_ms // factor // 1000)}): divide by {factor}"
     return f"It lies {(time_ms - now_ms) / 3_600_000:.1f} hours in the future: check the producer's clock"
 
 

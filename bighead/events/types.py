@@ -159,8 +159,8 @@ class ModelRecord(Record):
     golden: str
     parity: str
     metrics: Mapping[str, float] = field(default_factory=dict)
-    config: str = "{}"
-    training_data: str = "{}"
+    config: str = ""
+    training_data: str = ""
     code_version: str = ""
     environment: str = ""
     started_ms: int
@@ -725,7 +725,7 @@ class ExperimentStarted(Event):
     salt: str
     metric: str
     guardrails: tuple[str, ...] = ()
-    plan: str = "{}"
+    plan: str = ""
     actor: str
     reason: str
     at_ms: int
@@ -1615,7 +1615,7 @@ class RunFinished(Event):
     run_id: str
     status: str
     started_ms: int
-    outputs: str = "{}"
+    outputs: str = ""
     error: str | None = None
     at_ms: int
 
@@ -1810,7 +1810,7 @@ class StepFinished(Event):
     status: str
     started_ms: int
     rows: int = 0
-    outputs: str = "{}"
+    outputs: str = ""
     error: str | None = None
     at_ms: int
 

@@ -1,0 +1,88 @@
+"""Publishes events: the platform's own typed ones, and users' records under their registered schemas.
+
+An event is checked before it is sent, so that a mistake is the producer's error and not a consumer's dead letter.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bighead.config import Settings
+from bighead.errors import InvalidEvent
+from bighead.events.base import Event
+from bighead.events.codec import Codec
+from bighead.events.headers import cloud_event
+from bighead.events.message import Position
+from bighead.events.sender import Delivery, Sender
+from bighead.events.times import check_time
+from bighead.events.topics import check_belongs
+
+
+def wall_clock_ms() -> int:
+    """Now, milliseconds since the epoch, UTC."""
+    return time.time_ns() // 1_000_000
+
+
+class Publisher:
+    """Sends events with lz4, acknowledged by all replicas, without duplicates. `source` names who speaks.
+
+    `topic` is the topic's name on the broker. Kafka's own timestamp is the time of sending, so that retention counts
+    from then; the event's time is in the value and in `ce_time`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        source: str,
+        *,
+        codec: Codec | None = None,
+        clock_ms: Callable[[], int] = wall_clock_ms,
+    ) -> None:
+        self.codec = codec or Codec(settings.schema_registry)
+        self._settings = settings
+        self._source = source
+        self._clock_ms = clock_ms
+        self._sender = Sender(settings)
+
+    def publish(self, event: Event, *, key: str, topic: str, traceparent: str | None = None) -> Delivery:
+        """Sends a platform event to one of the platform's topics."""
+        if not key:
+            raise InvalidEvent(
+                f"{event.FULL_NAME} for {topic} has no key; expected the topic's key, see docs/events.md"
+            )
+        check_belongs(self._settings.topic_prefix, topic, event.FULL_NAME)
+        value = self.codec.encode(event, topic)
+        return self._send(topic, event.FULL_NAME, key, value, event.time_ms, traceparent)
+
+    def publish_record(
+        self,
+        topic: str,
+        full_name: str,
+        record: Mapping[str, Any],
+        *,
+        key: str | None,
+        time_ms: int,
+        traceparent: str | None = None,
+    ) -> Delivery:
+        """Sends a user's event to a user's topic; `time_ms` is when it happened."""
+        check_belongs(self._settings.topic_prefix, topic, full_name)
+        value = self.codec.encode_record(topic, full_name, record)
+        return self._send(topic, full_name, key, value, time_ms, traceparent)
+
+    def flush(self, timeout_s: float = 30.0) -> list[Position]:
+        """Waits for every acknowledgement; for each partition written to since the last flush, its newest position."""
+        return self._sender.flush(timeout_s)
+
+    def _send(
+        self, topic: str, full_name: str, key: str | None, value: bytes, time_ms: int, traceparent: str | None
+    ) -> Delivery:
+        check_time(
+            time_ms,
+            now_ms=self._clock_ms(),
+            max_future_ms=self._settings.max_future_ms,
+            name=f"the time of a {full_name} for {topic}",
+        )
+        headers = cloud_event(
+            event_type=full_name, source=self._source, subject=key, time_ms=time_ms, traceparent=traceparent
+        )
+        return self._sender.send(topic, None if key is None else key.encode(), value, headers)
