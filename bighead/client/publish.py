@@ -3,10 +3,10 @@
 An event is checked before it is sent, so that a mistake is the producer's error and not a consumer's dead letter.
 """
 
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from bighead.clock import wall_clock_ms
 from bighead.config import Settings
 from bighead.errors import InvalidEvent
 from bighead.events.base import Event
@@ -16,11 +16,6 @@ from bighead.events.message import Position
 from bighead.events.sender import Delivery, Sender
 from bighead.events.times import check_time
 from bighead.events.topics import check_belongs
-
-
-def wall_clock_ms() -> int:
-    """Now, milliseconds since the epoch, UTC."""
-    return time.time_ns() // 1_000_000
 
 
 class Publisher:

@@ -13,7 +13,7 @@ from io import BytesIO
 from typing import Any
 
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
-from fastavro.schema import SchemaParseException
+from fastavro.schema import SchemaParseException, to_parsing_canonical_form
 from fastavro.validation import ValidationError, validate
 
 from bighead.errors import ConfigError, InvalidEvent, UndecodableEvent
@@ -140,7 +140,9 @@ class Codec:
         full_name = full_name_of(schema)
         parsed = _parsed(_without_logical_types(schema), self._referenced(stored))
         ours = platform_schemas().get(full_name)
-        resolve_to = _parsed(ours) if ours is not None and _shape(ours) != _shape(schema) else None
+        # Registries reorder and shorten what they keep: only the canonical form tells whether the bytes differ.
+        differs = ours is not None and to_parsing_canonical_form(ours) != to_parsing_canonical_form(schema)
+        resolve_to = _parsed(ours) if ours is not None and differs else None
         return _Reader(full_name, parsed, resolve_to, EVENT_TYPES.get(full_name))
 
     def _referenced(self, stored: Stored) -> dict[str, Any]:
@@ -255,14 +257,4 @@ def _without_logical_types(schema: Any) -> Any:
             return {key: _without_logical_types(value) for key, value in schema.items() if key != "logicalType"}
         case list():
             return [_without_logical_types(value) for value in schema]
-    return schema
-
-
-def _shape(schema: Any) -> Any:
-    """What of a schema decides how bytes are read: registries may drop or reorder the rest."""
-    match schema:
-        case dict():
-            return {key: _shape(value) for key, value in schema.items() if key not in ("doc", "time", "default")}
-        case list():
-            return [_shape(value) for value in schema]
     return schema
