@@ -1,0 +1,105 @@
+"""Content-addressed files: stored under their SHA-256, moved into place whole, verified when they are fetched.
+
+Knows fsspec and nothing of models.
+"""
+
+import hashlib
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import fsspec
+from fsspec import AbstractFileSystem
+from fsspec.core import url_to_fs
+
+from bighead.errors import ArtifactError
+
+CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """Where a file's bytes are, and what they are."""
+
+    uri: str
+    sha256: str
+    size: int
+
+
+def put(root: str, path: Path) -> Artifact:
+    """Stores `path` at `{root}/sha256/ab/abcdef..`; storing the same bytes again changes nothing.
+
+    The bytes are hashed while they are written under a temporary name, so what is moved is what was hashed, and a
+    reader never sees half a file. What lies there with other bytes is damaged, and is replaced.
+    """
+    filesystem, folder = url_to_fs(root)
+    folder = folder.rstrip("/")
+    temporary = f"{folder}/incoming/{uuid.uuid4().hex}"
+    filesystem.makedirs(f"{folder}/incoming", exist_ok=True)
+    try:
+        with path.open("rb") as source, filesystem.open(temporary, "wb") as target:
+            sha256, size = _copy(source, target.write)
+        place = f"{folder}/sha256/{sha256[:2]}"
+        final = f"{place}/{sha256}"
+        if not _holds(filesystem, final, sha256, size):
+            filesystem.makedirs(place, exist_ok=True)
+            filesystem.mv(temporary, final)
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be stored under {root}: {error}") from error
+    finally:
+        if filesystem.exists(temporary):
+            filesystem.rm(temporary)
+    return Artifact(filesystem.unstrip_protocol(final), sha256, size)
+
+
+def fetch(uri: str, sha256: str, size: int, into: Path) -> Path:
+    """Copies `uri` to the folder `into` as the file `{sha256}`, after its bytes proved to be the registered ones.
+
+    A file that is there already is verified and kept; one with other bytes is never overwritten.
+    """
+    final = into / sha256
+    if final.exists():
+        with final.open("rb") as existing:
+            received = _copy(existing, None)
+        if received != (sha256, size):
+            raise ArtifactError(f"{final} exists with other bytes: {_difference((sha256, size), received)}; delete it")
+        return final
+    temporary = into / f".{uuid.uuid4().hex}"
+    try:
+        into.mkdir(parents=True, exist_ok=True)
+        with fsspec.open(uri, "rb") as source, temporary.open("wb") as target:
+            received = _copy(source, target.write, at_most=size)
+        if received != (sha256, size):
+            raise ArtifactError(f"{uri} is not what was registered: {_difference((sha256, size), received)}")
+        temporary.replace(final)
+    except OSError as error:
+        raise ArtifactError(f"{uri} cannot be fetched: {error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return final
+
+
+def _copy(source: BinaryIO, write: Callable[[bytes], object] | None, at_most: int | None = None) -> tuple[str, int]:
+    """SHA-256 and size of what was read; ends early once there are more bytes than expected."""
+    digest, size = hashlib.sha256(), 0
+    while chunk := source.read(CHUNK_BYTES):
+        digest.update(chunk)
+        size += len(chunk)
+        if at_most is not None and size > at_most:
+            break
+        if write is not None:
+            write(chunk)
+    return digest.hexdigest(), size
+
+
+def _holds(filesystem: AbstractFileSystem, path: str, sha256: str, size: int) -> bool:
+    if not filesystem.exists(path):
+        return False
+    with filesystem.open(path, "rb") as source:
+        return _copy(source, None) == (sha256, size)
+
+
+def _difference(expected: tuple[str, int], received: tuple[str, int]) -> str:
+    return f"expected SHA-256 {expected[0]}, {expected[1]} bytes; received SHA-256 {received[0]}, {received[1]} bytes"

@@ -1,0 +1,221 @@
+"""What a command leads to: the events it causes, or one CommandRejected that says why not.
+
+Pure: the state, the clock and the known names are handed in; the writer only carries the answer to the log.
+"""
+
+import math
+from collections.abc import Collection, Sequence
+from typing import assert_never
+
+from bighead.errors import CommandRefused, InvalidEvent
+from bighead.events.types import (
+    CommandRejected,
+    DeploymentChanged,
+    DeployModel,
+    ModelRegistered,
+    ModelRetired,
+    RegisterModel,
+    RetireModel,
+    RollBack,
+    RolledBack,
+    SetTraffic,
+    TrafficArm,
+    TrafficChanged,
+)
+from bighead.registry.proof import check_name, check_record
+from bighead.registry.state import ModelState, RegistryEvent, Version, path_back
+from bighead.registry.suggestions import did_you_mean
+
+Command = RegisterModel | DeployModel | SetTraffic | RollBack | RetireModel
+COMMANDS = (RegisterModel, DeployModel, SetTraffic, RollBack, RetireModel)
+
+
+def check_addressed(command: Command, key: str) -> None:
+    """A command that cannot be answered or belongs to another model's partition is no command at all."""
+    name = type(command).__name__
+    if not command.command_id:
+        raise InvalidEvent(f"{name} for model {command.model!r} has an empty command_id; give each command a new id")
+    if command.model != key:
+        raise InvalidEvent(f"{name} for model {command.model!r} has the key {key!r}; the key must be the model's name")
+
+
+def decide(state: ModelState, command: Command, now_ms: int, known: Collection[str] = ()) -> tuple[RegistryEvent, ...]:
+    """Events that `command` causes in `state`; none when this command id was answered before.
+
+    Times never run backwards within a model, so that "as of T" has one answer. `known` are the names that a
+    misspelt one may have meant.
+    """
+    if command.command_id in state.answered:
+        return ()
+    at_ms = max(now_ms, state.at_ms)
+    try:
+        _check_signed(command)
+        return (_accept(state, command, at_ms, known),)
+    except CommandRefused as refusal:
+        return (_rejected(command, str(refusal), at_ms),)
+
+
+def _accept(state: ModelState, command: Command, at_ms: int, known: Collection[str]) -> RegistryEvent:
+    match command:
+        case RegisterModel():
+            return _register(state, command, at_ms)
+        case DeployModel():
+            _known_model(state, command.model, known)
+            return _deploy(state, command, at_ms)
+        case SetTraffic():
+            _known_model(state, command.model, known)
+            return _set_traffic(state, command, at_ms)
+        case RollBack():
+            _known_model(state, command.model, known)
+            return _roll_back(state, command, at_ms)
+        case RetireModel():
+            _known_model(state, command.model, known)
+            return _retire(state, command, at_ms)
+        case _:
+            assert_never(command)
+
+
+def _register(state: ModelState, command: RegisterModel, at_ms: int) -> ModelRegistered:
+    check_name(command.model)
+    check_record(command.record)
+    return ModelRegistered(
+        model=command.model,
+        version=len(state.versions) + 1,
+        record=command.record,
+        command_id=command.command_id,
+        actor=command.actor,
+        reason=command.reason,
+        at_ms=at_ms,
+    )
+
+
+def _deploy(state: ModelState, command: DeployModel, at_ms: int) -> DeploymentChanged:
+    """Deploying the live version again is accepted: it asks servers that failed to load it to try once more."""
+    version = _usable_version(state, command.version, "deployed")
+    return DeploymentChanged(
+        model=command.model,
+        version=version.number,
+        previous_version=state.previous if state.live == version.number else state.live,
+        command_id=command.command_id,
+        actor=command.actor,
+        reason=command.reason,
+        at_ms=at_ms,
+    )
+
+
+def _set_traffic(state: ModelState, command: SetTraffic, at_ms: int) -> TrafficChanged:
+    if state.live is None:
+        raise CommandRefused(f"no version of {command.model!r} is deployed; deploy one before its traffic is divided")
+    for number in (*(arm.version for arm in command.arms), *command.labels.values()):
+        _usable_version(state, number, "given traffic")
+    _check_arms(command.arms)
+    return TrafficChanged(
+        model=command.model,
+        arms=command.arms,
+        labels=command.labels,
+        unit=command.unit,
+        salt=command.salt,
+        command_id=command.command_id,
+        actor=command.actor,
+        reason=command.reason,
+        at_ms=at_ms,
+    )
+
+
+def _check_arms(arms: Sequence[TrafficArm]) -> None:
+    names = [arm.arm for arm in arms]
+    if len(set(names)) != len(names) or "" in names:
+        raise CommandRefused(f"the arms of the traffic are named {names}; give each its own name")
+    for arm in arms:
+        if not 0 <= arm.percent <= 100:
+            raise CommandRefused(f"arm {arm.arm!r} has {arm.percent:g}% of the traffic; expected 0 to 100")
+    total = math.fsum(arm.percent for arm in arms if not arm.shadow)
+    if not math.isclose(total, 100):
+        raise CommandRefused(f"the arms that are not shadows have {total:g}% of the traffic; expected 100")
+
+
+def _roll_back(state: ModelState, command: RollBack, at_ms: int) -> RolledBack:
+    live, path = state.live, state.deployed
+    if live is None:
+        raise CommandRefused(f"no version of {command.model!r} is deployed, so there is nothing to roll back from")
+    target = state.previous if command.version is None else command.version
+    if target is None:
+        raise CommandRefused(f"nothing to roll back to: version {live} of {command.model!r} has no predecessor")
+    if command.version is not None:
+        _usable_version(state, target, "rolled back to")
+    if target == live:
+        raise CommandRefused(f"version {live} of {command.model!r} is live already")
+    if not path_back(path, target):
+        raise CommandRefused(
+            f"version {target} of {command.model!r} is not among those that were live before version {live} "
+            f"({_listed(path[:-1])}); deploy it instead"
+        )
+    return RolledBack(
+        model=command.model,
+        version=target,
+        from_version=live,
+        command_id=command.command_id,
+        actor=command.actor,
+        reason=command.reason,
+        at_ms=at_ms,
+    )
+
+
+def _retire(state: ModelState, command: RetireModel, at_ms: int) -> ModelRetired:
+    if command.version is not None:
+        version = _usable_version(state, command.version, "retired")
+        if version.number == state.live or (state.traffic and version.number in state.traffic.versions):
+            raise CommandRefused(
+                f"version {version.number} of {command.model!r} answers requests; deploy or roll back to another first"
+            )
+    elif all(version.retired for version in state.versions):
+        raise CommandRefused(f"every version of {command.model!r} is retired already")
+    return ModelRetired(
+        model=command.model,
+        version=command.version,
+        command_id=command.command_id,
+        actor=command.actor,
+        reason=command.reason,
+        at_ms=at_ms,
+    )
+
+
+def _check_signed(command: Command) -> None:
+    for name in ("actor", "reason"):
+        if not getattr(command, name).strip():
+            raise CommandRefused(f"{type(command).__name__} has no {name}; say who commands and why")
+
+
+def _known_model(state: ModelState, name: str, known: Collection[str]) -> None:
+    if not state.versions:
+        raise CommandRefused(f"no model is named {name!r}{did_you_mean(name, known)}; register it first")
+
+
+def _usable_version(state: ModelState, number: int, purpose: str) -> Version:
+    version = state.version(number)
+    if version is None:
+        last = len(state.versions)
+        known = "version 1" if last == 1 else f"versions 1 to {last}"
+        raise CommandRefused(f"{state.name!r} has no version {number}; it has {known}")
+    if version.retired is not None:
+        raise CommandRefused(
+            f"version {number} of {state.name!r} was retired by {version.retired.actor} "
+            f"({version.retired.reason}); it cannot be {purpose}"
+        )
+    return version
+
+
+def _listed(numbers: tuple[int, ...]) -> str:
+    return ", ".join(str(number) for number in numbers) or "none"
+
+
+def _rejected(command: Command, reason: str, at_ms: int) -> CommandRejected:
+    return CommandRejected(
+        model=command.model,
+        command_id=command.command_id,
+        command_type=type(command).__name__,
+        reason_rejected=reason,
+        actor=command.actor,
+        reason=command.reason,
+        at_ms=at_ms,
+    )

@@ -1,0 +1,114 @@
+"""What servers should hold: per model the live version, the one before it, and those that have traffic.
+
+Pure: folded from the registry's events; the server asks `next_step` and does what it says.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+
+from bighead.events.types import ModelRecord
+from bighead.registry.state import ModelState, RegistryEvent, Traffic, evolve
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One model's desired state. `command_id` is the command that made `live` live."""
+
+    model: str
+    live: int
+    previous: int | None
+    traffic: Traffic | None
+    command_id: str
+    records: Mapping[int, ModelRecord]
+
+    @property
+    def wanted(self) -> tuple[int, ...]:
+        """Versions to hold, the most needed first."""
+        shared = sorted(self.traffic.versions) if self.traffic else []
+        candidates = [self.live, *shared, self.previous]
+        return tuple(dict.fromkeys(number for number in candidates if number is not None))
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Fetch, verify and load this version."""
+
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """Let this loaded version answer from now on."""
+
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unload:
+    """Drain and drop this version."""
+
+    version: int
+
+
+Step = Load | Swap | Unload
+
+
+def next_step(
+    wanted: Deployment | None, loaded: Collection[int], serving: int | None, failed: Collection[int] = ()
+) -> Step | None:
+    """The next thing that brings a server closer to `wanted`, or None when there is nothing to do.
+
+    The model stays available: the new version is loaded and swapped in before an old one is dropped, and what
+    serves is dropped only when the model itself was taken away. `failed` versions are not tried again; a server
+    that serves nothing falls back to the version before the live one.
+    """
+    if wanted is None:
+        return Unload(min(loaded)) if loaded else None
+    if wanted.live in loaded and serving != wanted.live:
+        return Swap(wanted.live)
+    if wanted.live not in loaded and wanted.live not in failed:
+        return Load(wanted.live)
+    if serving is None and wanted.previous in loaded and wanted.previous is not None:
+        return Swap(wanted.previous)
+    surplus = [number for number in sorted(loaded) if number not in wanted.wanted and number != serving]
+    if surplus:
+        return Unload(surplus[0])
+    missing = [number for number in wanted.wanted if number not in loaded and number not in failed]
+    return Load(missing[0]) if missing else None
+
+
+@dataclass(frozen=True, slots=True)
+class Deployments:
+    """The desired state of all models."""
+
+    models: Mapping[str, ModelState] = field(default_factory=dict)
+
+    def apply(self, event: RegistryEvent) -> "Deployments":
+        """The deployments after `event`."""
+        state = self.models.get(event.model, ModelState(event.model))
+        return replace(self, models={**self.models, event.model: evolve(state, event)})
+
+    def of(self, model: str) -> Deployment | None:
+        """What servers should hold of `model`; None when nothing is deployed."""
+        state = self.models.get(model)
+        return None if state is None else deployment(state)
+
+    def all(self) -> dict[str, Deployment]:
+        """Every deployed model."""
+        found = {name: deployment(state) for name, state in sorted(self.models.items())}
+        return {name: wanted for name, wanted in found.items() if wanted is not None}
+
+
+def deployment(state: ModelState) -> Deployment | None:
+    """The desired state that follows from one model's state."""
+    if state.live is None or state.deployment is None:
+        return None
+    held = {state.live, state.previous} | (state.traffic.versions if state.traffic else set())
+    return Deployment(
+        model=state.name,
+        live=state.live,
+        previous=state.previous,
+        traffic=state.traffic,
+        command_id=state.deployment.command_id,
+        records={item.number: item.record for item in state.versions if item.number in held},
+    )

@@ -1,0 +1,192 @@
+"""One model as people look at it: state, history, and what the servers made of it, with the positions it reflects.
+
+Pure. A view is a JSON document: a projector saves it whole, together with its positions, so a duplicate is a no-op.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from bighead.events.message import Position
+from bighead.events.types import (
+    CommandRejected,
+    DeploymentChanged,
+    ModelLoaded,
+    ModelLoadFailed,
+    ModelRecord,
+    ModelRegistered,
+    ModelRetired,
+    ModelSwapped,
+    RolledBack,
+    TrafficArm,
+    TrafficChanged,
+)
+from bighead.registry.state import ModelState, RegistryEvent, Stamp, Traffic, Version, evolve
+
+ServingEvent = ModelLoaded | ModelLoadFailed | ModelSwapped
+ViewedEvent = RegistryEvent | ServingEvent
+VIEWED_EVENTS = (
+    ModelRegistered,
+    DeploymentChanged,
+    TrafficChanged,
+    RolledBack,
+    ModelRetired,
+    CommandRejected,
+    ModelLoaded,
+    ModelLoadFailed,
+    ModelSwapped,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One line of a model's history; `live` is the version that answered from then on."""
+
+    at_ms: int
+    what: str
+    version: int | None
+    live: int | None
+    actor: str
+    reason: str
+    command_id: str
+    refused: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStatus:
+    """What one server last reported of this model."""
+
+    serving: int | None = None
+    loaded: int | None = None
+    error: str | None = None
+    command_id: str = ""
+    at_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelView:
+    """One model's row. `positions` holds the next offset of each `topic/partition` that it reflects."""
+
+    state: ModelState
+    history: tuple[Change, ...] = ()
+    servers: Mapping[str, ServerStatus] = field(default_factory=dict)
+    positions: Mapping[str, int] = field(default_factory=dict)
+
+    def live_as_of(self, at_ms: int) -> int | None:
+        """The version that was live at a time (inclusive), or None."""
+        past = [change.live for change in self.history if change.at_ms <= at_ms]
+        return past[-1] if past else None
+
+
+def project(view: ModelView, event: ViewedEvent, position: Position) -> ModelView:
+    """The view after the event at `position`; the same view when it reflects that position already."""
+    partition = f"{position.topic}/{position.partition}"
+    if position.offset < view.positions.get(partition, 0):
+        return view
+    positions = {**view.positions, partition: position.offset + 1}
+    if isinstance(event, ServingEvent):
+        status = _reported(view.servers.get(event.server, ServerStatus()), event)
+        return replace(view, servers={**view.servers, event.server: status}, positions=positions)
+    state = evolve(view.state, event)
+    return replace(view, state=state, history=(*view.history, change(event, state)), positions=positions)
+
+
+def change(event: RegistryEvent, after: ModelState) -> Change:
+    """The line of history that an event leaves; `after` is the state it led to."""
+    return Change(
+        at_ms=event.at_ms,
+        what=event.command_type if isinstance(event, CommandRejected) else type(event).__name__,
+        version=None if isinstance(event, CommandRejected | TrafficChanged) else event.version,
+        live=after.live,
+        actor=event.actor,
+        reason=event.reason,
+        command_id=event.command_id,
+        refused=event.reason_rejected if isinstance(event, CommandRejected) else None,
+    )
+
+
+def _reported(status: ServerStatus, event: ServingEvent) -> ServerStatus:
+    status = replace(status, command_id=event.command_id, at_ms=event.at_ms, error=None)
+    match event:
+        case ModelSwapped():
+            return replace(status, serving=event.version)
+        case ModelLoaded():
+            return replace(status, loaded=event.version)
+        case ModelLoadFailed():
+            return replace(status, serving=event.kept_version, error=f"{event.step}: {event.error}")
+
+
+def to_json(view: ModelView) -> str:
+    """The view as text, the same for equal views."""
+    document = {
+        "name": view.state.name,
+        "live": view.state.live,
+        "previous": view.state.previous,
+        "deployed": view.state.deployed,
+        "deployment": asdict(view.state.deployment) if view.state.deployment else None,
+        "traffic": _traffic_to_dict(view.state.traffic),
+        "versions": [_version_to_dict(version) for version in view.state.versions],
+        "history": [asdict(line) for line in view.history],
+        "servers": {name: asdict(status) for name, status in view.servers.items()},
+        "positions": dict(view.positions),
+        "at_ms": view.state.at_ms,
+    }
+    return json.dumps(document, sort_keys=True, separators=(",", ":"))
+
+
+def from_json(text: str) -> ModelView:
+    """The view that `to_json` wrote."""
+    document = json.loads(text)
+    history = tuple(Change(**line) for line in document["history"])
+    state = ModelState(
+        name=document["name"],
+        versions=tuple(_version_from_dict(version) for version in document["versions"]),
+        deployed=tuple(document["deployed"]),
+        deployment=_stamp(document["deployment"]),
+        traffic=_traffic_from_dict(document["traffic"]),
+        answered=frozenset(line.command_id for line in history),
+        at_ms=document["at_ms"],
+    )
+    servers = {name: ServerStatus(**status) for name, status in document["servers"].items()}
+    return ModelView(state, history, servers, document["positions"])
+
+
+def _version_to_dict(version: Version) -> dict[str, Any]:
+    return {
+        "number": version.number,
+        "record": version.record.to_record(),
+        "registered": asdict(version.registered),
+        "retired": asdict(version.retired) if version.retired else None,
+    }
+
+
+def _version_from_dict(document: Mapping[str, Any]) -> Version:
+    return Version(
+        number=document["number"],
+        record=ModelRecord.from_record(document["record"]),
+        registered=Stamp(**document["registered"]),
+        retired=_stamp(document["retired"]),
+    )
+
+
+def _traffic_to_dict(traffic: Traffic | None) -> dict[str, Any] | None:
+    if traffic is None:
+        return None
+    return {
+        "arms": [arm.to_record() for arm in traffic.arms],
+        "labels": dict(traffic.labels),
+        "unit": traffic.unit,
+        "salt": traffic.salt,
+    }
+
+
+def _traffic_from_dict(document: Mapping[str, Any] | None) -> Traffic | None:
+    if document is None:
+        return None
+    arms = tuple(TrafficArm.from_record(arm) for arm in document["arms"])
+    return Traffic(arms, document["labels"], document["unit"], document["salt"])
+
+
+def _stamp(document: Mapping[str, Any] | None) -> Stamp | None:
+    return Stamp(**document) if document else None
