@@ -1,0 +1,214 @@
+"""The platform on this machine as one thing: `Platform(settings).up()`, `.status()`, `.down()`.
+
+Wires parts, supervisor, probes, topics and schemas together; used by the commands, the demo and the tests.
+"""
+
+import fcntl
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import redis
+
+from bighead import config, health
+from bighead.config import Settings
+from bighead.errors import PlatformError
+from bighead.events import admin
+from bighead.local import jars, parts
+from bighead.local.checks import require_free_port, require_free_space
+from bighead.local.parts import APPLICATIONS, INFRASTRUCTURE, Part
+from bighead.local.supervision import Supervisor
+
+ALL = INFRASTRUCTURE + APPLICATIONS
+STOPPED = "STOPPED"
+RUNNING = "RUNNING"
+_FREE_BYTES = 1_000_000_000
+_PROBE_S = 3.0
+_LOG_LINES = 15
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class PartStatus:
+    """One part: what its supervisor says of the process, and what the probe says of the service."""
+
+    part: str
+    state: str
+    pid: int | None
+    uptime_s: float
+    memory_mb: float
+    health: health.Health
+
+    @property
+    def ok(self) -> bool:
+        """True when it can be used, whoever started it."""
+        return self.health.ok
+
+
+class Platform:
+    """The parts of one home folder. Every method may be called again; nothing is started or stopped twice."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.supervisor = Supervisor(settings.home)
+
+    def up(
+        self, wanted: Sequence[str] = ALL, on_progress: Progress = lambda _: None, timeout_s: float = 120.0
+    ) -> list[health.Health]:
+        """Starts what is not running and waits until each part answers its probe.
+
+        Raises PlatformError that says what to do; a platform that this call began is then stopped again.
+        """
+        names = [name for name in ALL if name in wanted]
+        unknown = set(wanted) - set(ALL)
+        if unknown:
+            raise PlatformError(f"no part is named {', '.join(sorted(unknown))}; there are {', '.join(ALL)}")
+        with self._only_one():
+            was_running = bool(self.supervisor.states())
+            try:
+                self._begin(names, was_running, on_progress)
+                return self._start(names, on_progress, time.monotonic() + timeout_s)
+            except BaseException:
+                if not was_running:
+                    self._stop(on_progress)
+                raise
+
+    def down(self, on_progress: Progress = lambda _: None) -> bool:
+        """Stops everything that runs from this home folder, and says whether anything did."""
+        if not self.settings.home.exists():
+            return False
+        with self._only_one():
+            return self._stop(on_progress)
+
+    def status(self, names: Sequence[str] = ALL) -> list[PartStatus]:
+        """Every part as its supervisor and its probe see it now."""
+        states = self.supervisor.states()
+        found = []
+        for probed in health.check_all(self.settings, names, _PROBE_S):
+            state = states.get(probed.part, {})
+            pid = state.get("pid") or None
+            uptime = state["now"] - state["start"] if pid else 0
+            name = state.get("statename", STOPPED)
+            found.append(PartStatus(probed.part, name, pid, uptime, _memory_mb(pid), probed))
+        return found
+
+    def log_file(self, part: str) -> Path:
+        """The file that a part's output goes to."""
+        return self.supervisor.logs / f"{part}.log"
+
+    def _begin(self, names: Sequence[str], was_running: bool, on_progress: Progress) -> None:
+        if was_running:
+            self._require_same_settings()
+        else:
+            self._clean_up(on_progress)
+        known = self.supervisor.states()
+        prepared = self._prepare([name for name in names if name not in known], on_progress)
+        if not was_running:
+            environment = config.variables(self.settings)
+            config.settings_file(self.settings.home).write_text(json.dumps(environment, indent=2) + "\n")
+            self.supervisor.start(environment)
+        for part in prepared:
+            self.supervisor.add(part)
+
+    def _prepare(self, names: Sequence[str], on_progress: Progress) -> list[Part]:
+        require_free_space(self.settings.home, _FREE_BYTES, "for the platform's data")
+        for name in names:
+            for port in parts.ports(name, self.settings):
+                require_free_port(port.host, port.number, name, port.variable)
+        jvm = jars.ensure([name for name in ("kafka", "registry") if name in names], on_progress)
+        return [parts.prepare(name, self.settings, jvm) for name in names]
+
+    def _clean_up(self, on_progress: Progress) -> None:
+        """Removes what a supervisor that was killed, or a machine that lost power, left behind."""
+        stopped = self.supervisor.stop_leftovers()
+        if stopped:
+            on_progress(f"stopped {len(stopped)} processes of a supervisor that is gone: {stopped}")
+        for file in self.supervisor.remove_files():
+            on_progress(f"removed {file}: its supervisor is gone")
+
+    def _start(self, names: Sequence[str], on_progress: Progress, deadline: float) -> list[health.Health]:
+        infrastructure = [name for name in names if name in INFRASTRUCTURE]
+        ready = self._start_and_wait(infrastructure, on_progress, deadline)
+        if set(INFRASTRUCTURE) <= set(names):
+            admin.ensure_topics(self.settings)
+            admin.register_schemas(self.settings)
+            on_progress("topics and schemas are in place")
+        return ready + self._start_and_wait([name for name in names if name in APPLICATIONS], on_progress, deadline)
+
+    def _start_and_wait(self, names: Sequence[str], on_progress: Progress, deadline: float) -> list[health.Health]:
+        started = time.monotonic()
+        states = self.supervisor.states()
+        for name in names:
+            if states[name]["statename"] in ("STOPPED", "FATAL", "EXITED"):
+                self._forget_heartbeat(name)
+                self.supervisor.start_part(name)
+        ready: dict[str, health.Health] = {}
+        while len(ready) < len(names):
+            for probed in health.check_all(self.settings, set(names) - ready.keys(), _PROBE_S):
+                if probed.ok:
+                    ready[probed.part] = probed
+                    on_progress(f"{probed.part} is ready after {time.monotonic() - started:.1f} s: {probed.detail}")
+                else:
+                    self._require_hope(probed, deadline)
+            time.sleep(0.1)
+        return [ready[name] for name in names]
+
+    def _forget_heartbeat(self, name: str) -> None:
+        # The heartbeat of a worker that just ended must not pass for that of the one that starts.
+        if name == "worker":
+            with redis.Redis.from_url(self.settings.redis) as client:
+                client.delete(health.HEARTBEAT_KEY)
+
+    def _require_hope(self, probed: health.Health, deadline: float) -> None:
+        state = self.supervisor.states().get(probed.part, {})
+        if state.get("statename") == "FATAL":
+            reason = f"{probed.part} ends as soon as it is started ({state.get('spawnerr') or 'see its log'})"
+        elif time.monotonic() > deadline:
+            reason = f"{probed.part} was not ready in time: {probed.detail}"
+        else:
+            return
+        raise PlatformError(f"{reason}. The end of {self.log_file(probed.part)}:\n{self._tail(probed.part)}")
+
+    def _tail(self, part: str) -> str:
+        file = self.log_file(part)
+        lines = file.read_text(errors="replace").splitlines() if file.exists() else []
+        return "\n".join(lines[-_LOG_LINES:])
+
+    def _stop(self, on_progress: Progress) -> bool:
+        there = self.supervisor.pid() is not None
+        if there:
+            for group in (APPLICATIONS, INFRASTRUCTURE):
+                self.supervisor.stop_parts(group)
+        left = self.supervisor.shut_down()
+        if left:
+            on_progress(f"stopped {len(left)} processes that had lost their supervisor: {left}")
+        return there or bool(left)
+
+    def _require_same_settings(self) -> None:
+        file = config.settings_file(self.settings.home)
+        before = json.loads(file.read_text())
+        now = config.variables(self.settings)
+        differs = [name for name in now if name != "BIGHEAD_ACTOR" and now[name] != before.get(name)]
+        if differs:
+            was = ", ".join(f"{name} is {before.get(name)} there and {now[name]} here" for name in differs)
+            raise PlatformError(
+                f"the platform in {self.settings.home} runs with other settings ({was}); `bighead down` first"
+            )
+
+    @contextmanager
+    def _only_one(self) -> Iterator[None]:
+        self.settings.home.mkdir(parents=True, exist_ok=True)
+        with (self.settings.home / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def _memory_mb(pid: int | None) -> float:
+    try:
+        return round(psutil.Process(pid).memory_info().rss / 1e6, 1) if pid else 0.0
+    except psutil.Error:
+        return 0.0

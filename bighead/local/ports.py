@@ -1,0 +1,43 @@
+"""Settings with ports that nobody uses, for tests, for the demo and for `bighead up --free-ports`."""
+
+import random
+from collections.abc import Mapping
+from pathlib import Path
+
+from bighead.config import Settings, load
+from bighead.errors import PlatformError
+from bighead.local.checks import port_is_free
+
+_HOST = "127.0.0.1"
+# Below the ports that operating systems give to outgoing connections, so that none is taken between choice and use.
+_RANGE = range(20_000, 32_000)
+_ATTEMPTS = 2_000
+
+
+def free_settings(home: Path, given: Mapping[str, str] | None = None) -> Settings:
+    """Settings for a platform in `home` on free loopback ports; `given` variables win over the choice."""
+    taken: set[int] = set()
+    kafka, registry = _free(2, taken), _free(2, taken)
+    redis, grpc, http, console = (_free(1, taken) for _ in range(4))
+    chosen = {
+        "BIGHEAD_HOME": str(home),
+        "BIGHEAD_KAFKA": f"{_HOST}:{kafka}",
+        "BIGHEAD_SCHEMA_REGISTRY": f"http://{_HOST}:{registry}/apis/ccompat/v7",
+        "BIGHEAD_REDIS": f"redis://{_HOST}:{redis}/0",
+        "BIGHEAD_GRPC": f"{_HOST}:{grpc}",
+        "BIGHEAD_HTTP": f"{_HOST}:{http}",
+        "BIGHEAD_CONSOLE": f"{_HOST}:{console}",
+    }
+    return load(chosen | dict(given or {}))
+
+
+def _free(adjacent: int, taken: set[int]) -> int:
+    """The first of `adjacent` free ports in a row; at random, so that platforms started together do not meet."""
+    chooser = random.SystemRandom()
+    for _ in range(_ATTEMPTS):
+        first = chooser.choice(_RANGE[:-adjacent])
+        wanted = range(first, first + adjacent)
+        if taken.isdisjoint(wanted) and all(port_is_free(_HOST, port) for port in wanted):
+            taken.update(wanted)
+            return first
+    raise PlatformError(f"found no free port on {_HOST} from {_RANGE.start} to {_RANGE.stop}; stop what holds them")
