@@ -19,10 +19,10 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from bighead.config import Settings
-from bighead.errors import BigheadError, PlatformError
+from bighead.errors import BigheadError, ConfigError, PlatformError
 
 HEARTBEAT_KEY = "bh:health:worker"
-HEARTBEAT_TTL_S = 10
+HEARTBEAT_TTL_S = 5
 _TOPIC_RETENTION_MS = 3_600_000
 _SCHEMA = json.dumps(
     {
@@ -53,7 +53,7 @@ class Health:
 def check(part: str, settings: Settings, timeout_s: float = 5.0) -> Health:
     """Probes one part. Whatever goes wrong in the probe is the answer, never an exception."""
     if part not in _PROBES:
-        raise PlatformError(f"no part is named {part!r}; there are {', '.join(PARTS)}")
+        raise ConfigError(f"no part is named {part!r}; there are {', '.join(PARTS)}")
     at_ms, started = time.time_ns() // 1_000_000, time.perf_counter()
     try:
         ok, detail = True, _PROBES[part](settings, timeout_s)

@@ -116,7 +116,7 @@ def ports(name: str, settings: Settings) -> tuple[Port, ...]:
             return (_loopback(settings.console, "BIGHEAD_CONSOLE"),)
         case "worker":
             return ()
-    raise PlatformError(f"no part is named {name!r}; there are {', '.join(INFRASTRUCTURE + APPLICATIONS)}")
+    raise ConfigError(f"no part is named {name!r}; there are {', '.join(INFRASTRUCTURE + APPLICATIONS)}")
 
 
 def prepare(name: str, settings: Settings, jvm: Path) -> Part:

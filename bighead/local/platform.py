@@ -16,7 +16,7 @@ import redis
 
 from bighead import config, health
 from bighead.config import Settings
-from bighead.errors import PlatformError
+from bighead.errors import ConfigError, PlatformError
 from bighead.events import admin
 from bighead.local import jars, parts
 from bighead.local.checks import require_free_port, require_free_space
@@ -24,10 +24,11 @@ from bighead.local.parts import APPLICATIONS, INFRASTRUCTURE, Part
 from bighead.local.supervision import Supervisor
 
 ALL = INFRASTRUCTURE + APPLICATIONS
-STOPPED = "STOPPED"
-RUNNING = "RUNNING"
+NOT_STARTED = "NONE"
 _FREE_BYTES = 1_000_000_000
 _PROBE_S = 3.0
+# While parts start, one that is slow to refuse must not hide that another is ready.
+_STARTING_PROBE_S = 1.5
 _LOG_LINES = 15
 Progress = Callable[[str], None]
 
@@ -66,7 +67,7 @@ class Platform:
         names = [name for name in ALL if name in wanted]
         unknown = set(wanted) - set(ALL)
         if unknown:
-            raise PlatformError(f"no part is named {', '.join(sorted(unknown))}; there are {', '.join(ALL)}")
+            raise ConfigError(f"no part is named {', '.join(sorted(unknown))}; there are {', '.join(ALL)}")
         with self._only_one():
             was_running = bool(self.supervisor.states())
             try:
@@ -92,7 +93,7 @@ class Platform:
             state = states.get(probed.part, {})
             pid = state.get("pid") or None
             uptime = state["now"] - state["start"] if pid else 0
-            name = state.get("statename", STOPPED)
+            name = state.get("statename", NOT_STARTED)
             found.append(PartStatus(probed.part, name, pid, uptime, _memory_mb(pid), probed))
         return found
 
@@ -148,7 +149,7 @@ class Platform:
                 self.supervisor.start_part(name)
         ready: dict[str, health.Health] = {}
         while len(ready) < len(names):
-            for probed in health.check_all(self.settings, set(names) - ready.keys(), _PROBE_S):
+            for probed in health.check_all(self.settings, set(names) - ready.keys(), _STARTING_PROBE_S):
                 if probed.ok:
                     ready[probed.part] = probed
                     on_progress(f"{probed.part} is ready after {time.monotonic() - started:.1f} s: {probed.detail}")

@@ -1,0 +1,138 @@
+"""`bighead up | status | logs | down`: the platform on this machine."""
+
+import json
+import time
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from bighead import config
+from bighead.config import Settings
+from bighead.errors import PlatformError
+from bighead.local.platform import ALL, PartStatus, Platform
+from bighead.local.ports import free_settings
+
+_FOLLOW_S = 0.2
+
+
+@click.command()
+@click.option(
+    "--free-ports", is_flag=True, help="Choose ports that nobody uses; other commands find them by themselves."
+)
+@click.option("--only", metavar="PARTS", help=f"Start these alone, separated by commas: {','.join(ALL)}.")
+@click.option("--timeout", default=120.0, show_default=True, metavar="SECONDS", help="How long to wait for all parts.")
+def up(free_ports: bool, only: str | None, timeout: float) -> None:
+    """Start the platform on this machine and return when every part has passed its probe.
+
+    Data, logs and settings lie in BIGHEAD_HOME (default: .bighead). What runs already is left as it is.
+    """
+    started = time.monotonic()
+    platform = Platform(_settings(free_ports))
+    wanted = [name.strip() for name in only.split(",")] if only else ALL
+    was_running = platform.supervisor.pid() is not None
+    platform.up(wanted, lambda line: click.echo(f"{time.monotonic() - started:6.1f} s  {line}"), timeout)
+    settings = platform.settings
+    click.echo(f"{'runs already' if was_running else 'started'} in {settings.home}")
+    for name, address in _addresses(settings):
+        click.echo(f"  {name:<16} {address}")
+
+
+@click.command()
+@click.argument("parts", nargs=-1, type=click.Choice(ALL), metavar="[PART]...")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array, for machines.")
+def status(parts: tuple[str, ...], as_json: bool) -> None:
+    """Probe every part, or those named, by using it. Ends with 3 if one does not work.
+
+    It also works where the parts run elsewhere: containers use `bighead status PART` as their health check.
+    """
+    found = Platform(config.load()).status(parts or ALL)
+    if as_json:
+        click.echo(json.dumps([_as_json(part) for part in found], indent=2))
+    else:
+        click.echo(f"{'PART':<9} {'WORKS':<6} {'PROCESS':<9} {'PID':>7} {'UP':>8} {'MEMORY':>8}  SEEN")
+        for part in found:
+            click.echo(_as_line(part))
+        click.echo(f"memory of all: {sum(part.memory_mb for part in found):,.0f} MB")
+    broken = [part.part for part in found if not part.ok]
+    if broken:
+        raise PlatformError(f"{', '.join(broken)} cannot be used; see `bighead logs`, or start with `bighead up`")
+
+
+@click.command()
+@click.argument("part", required=False, type=click.Choice(ALL))
+@click.option("-f", "--follow", is_flag=True, help="Go on with what is written from now on, until interrupted.")
+@click.option("-n", "--lines", default=50, show_default=True, help="How many lines of each part to begin with.")
+def logs(part: str | None, follow: bool, lines: int) -> None:
+    """Show the last lines that the parts wrote, or those of one PART."""
+    platform = Platform(config.load())
+    files = {name: platform.log_file(name) for name in ([part] if part else ALL)}
+    there = {name: file for name, file in files.items() if file.exists()}
+    if not there:
+        raise PlatformError(f"no logs in {platform.supervisor.logs}; nothing was started there yet: bighead up")
+    for name, file in there.items():
+        with file.open(errors="replace") as opened:
+            for line in deque(opened, maxlen=lines):
+                _echo_line(name, line, part)
+    if follow:
+        for name, line in _follow(there):
+            _echo_line(name, line, part)
+
+
+@click.command()
+def down() -> None:
+    """Stop every process of the platform. Its data stays in BIGHEAD_HOME."""
+    platform = Platform(config.load())
+    stopped = platform.down(click.echo)
+    click.echo(f"{'stopped' if stopped else 'nothing runs'} in {platform.settings.home}")
+
+
+def _settings(free_ports: bool) -> Settings:
+    settings = config.load()
+    if not free_ports or Platform(settings).supervisor.pid() is not None:
+        return settings
+    environment = config.inherited_environment()
+    return free_settings(settings.home, {name: environment[name] for name in config.VARIABLES if name in environment})
+
+
+def _addresses(settings: Settings) -> Iterator[tuple[str, str]]:
+    yield "console", f"http://{settings.console}"
+    yield "predictions", f"grpc {settings.grpc}, http://{settings.http}"
+    yield "Kafka", settings.kafka
+    yield "schema registry", settings.schema_registry
+    yield "Redis", settings.redis
+
+
+def _as_json(status: PartStatus) -> dict[str, object]:
+    process = {"state": status.state, "pid": status.pid, "uptime_s": status.uptime_s, "memory_mb": status.memory_mb}
+    return status.health.as_json() | {"process": process}
+
+
+def _as_line(status: PartStatus) -> str:
+    pid = str(status.pid or "")
+    memory = f"{status.memory_mb:,.0f} MB" if status.pid else ""
+    uptime = f"{status.uptime_s:,.0f} s" if status.pid else ""
+    works = "yes" if status.ok else "NO"
+    seen = f"{status.health.detail} ({status.health.latency_ms:.0f} ms)"
+    return f"{status.part:<9} {works:<6} {status.state:<9} {pid:>7} {uptime:>8} {memory:>8}  {seen}"
+
+
+def _echo_line(name: str, line: str, only: str | None) -> None:
+    click.echo(line.rstrip("\n") if only else f"{name:<8} | {line.rstrip()}")
+
+
+def _follow(files: dict[str, Path]) -> Iterator[tuple[str, str]]:
+    """Lines written from now on. A file that became shorter was rotated, and is read from its beginning."""
+    positions = {name: file.stat().st_size for name, file in files.items()}
+    while True:
+        for name, file in files.items():
+            if not file.exists():
+                continue
+            with file.open("rb") as opened:
+                size = opened.seek(0, 2)
+                opened.seek(positions[name] if positions[name] <= size else 0)
+                for line in opened:
+                    yield name, line.decode(errors="replace")
+                positions[name] = opened.tell()
+        time.sleep(_FOLLOW_S)
