@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
 SCHEMAS = ROOT / "schemas"
 
 PYTHON_TYPES = {
@@ -264,7 +265,14 @@ def proto_outputs() -> Outputs:
     return outputs
 
 
-GENERATORS: tuple[Callable[[], Outputs], ...] = (event_outputs, proto_outputs)
+def docs_outputs() -> Outputs:
+    """The page that documents topics, headers and event types."""
+    from infra.event_docs import event_docs  # needs the event classes, which the first generator may just have written
+
+    return {ROOT / "docs" / "events.md": event_docs(read_schemas(SCHEMAS), read_schemas(SCHEMAS / "records"))}
+
+
+GENERATORS: tuple[Callable[[], Outputs], ...] = (event_outputs, proto_outputs, docs_outputs)
 
 
 def main(arguments: list[str]) -> int:
@@ -272,17 +280,19 @@ def main(arguments: list[str]) -> int:
     if arguments not in ([], ["--check"]):
         sys.stderr.write(f"codegen: received {' '.join(arguments)!r}; expected nothing or --check\n")
         return 2
-    outputs = {path: text for generate in GENERATORS for path, text in generate().items()}
-    stale = [path for path, text in outputs.items() if not path.exists() or path.read_text() != text]
-    if arguments == ["--check"]:
-        for path in stale:
-            sys.stderr.write(f"{path.relative_to(ROOT)} is not what the contracts say; run `python infra/codegen.py`\n")
-        return 1 if stale else 0
-    for path in stale:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(outputs[path])
-        sys.stdout.write(f"wrote {path.relative_to(ROOT)}\n")
-    return 0
+    check, stale = arguments == ["--check"], False
+    for generate in GENERATORS:
+        for path, text in generate().items():
+            if path.exists() and path.read_text() == text:
+                continue
+            stale, name = True, path.relative_to(ROOT)
+            if check:
+                sys.stderr.write(f"{name} is not what the contracts say; run `python infra/codegen.py`\n")
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+            sys.stdout.write(f"wrote {name}\n")
+    return 1 if check and stale else 0
 
 
 if __name__ == "__main__":
