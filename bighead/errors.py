@@ -10,6 +10,7 @@ BigheadError
 ├── ModelError
 │   ├── UnknownModel       no such model, version or deployment
 │   ├── CommandRefused     the registry rejected a command; the reason is in the message
+│   ├── ParityError        a converted model does not answer like the pipeline it was made from
 │   ├── ArtifactError      bytes that are not those that were registered, or that are refused
 │   └── InvalidInput       a prediction request with a wrong name, type or shape
 ├── NotReady               asked before the thing can answer
@@ -59,6 +60,10 @@ class UnknownModel(ModelError):
 
 class CommandRefused(ModelError):
     """The registry rejected a command; the message carries its reason."""
+
+
+class ParityError(ModelError):
+    """A converted model does not answer like the pipeline it was made from."""
 
 
 class ArtifactError(ModelError):

@@ -104,7 +104,7 @@ def load_flights() -> pd.DataFrame:
             "tailnum": raw.tailnum.fillna(""),  # no plane was ever assigned: all of these were cancelled
             "distance_mi": raw.distance.astype("float64"),
             "hour": local_departure.dt.hour.astype("float64"),
-            "weekday": local_departure.dt.dayofweek.astype("float64"),
+            "weekday": local_departure.dt.day_of_week.astype("float64"),
             "scheduled_min": (arrival - departure) / pd.Timedelta(minutes=1),
             "scheduled_ms": _ms(departure),
             "asked_ms": _ms(departure) - HORIZON_MS,
