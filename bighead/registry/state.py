@@ -98,7 +98,7 @@ def evolve(state: ModelState, event: RegistryEvent) -> ModelState:
             path = state.deployed if state.live == event.version else (*state.deployed, event.version)
             return _deployed(after, path, stamp)
         case RolledBack():
-            return _deployed(after, path_back(state.deployed, event.version), stamp)
+            return _deployed(after, path_back(state.deployed, event.version) or (event.version,), stamp)
         case TrafficChanged():
             return replace(after, traffic=Traffic(event.arms, event.labels, event.unit, event.salt))
         case ModelRetired():
