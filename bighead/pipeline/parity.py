@@ -158,7 +158,7 @@ def _pipeline_scores(pipeline: Pipeline, rows: pd.DataFrame, kinds: Sequence[str
             except Exception as cause:  # noqa: BLE001
                 raise ParityError(
                     f"the pipeline itself fails on a row that serving can meet ({kinds[index]}): {_first_line(cause)}; "
-                    f"the row is {json_values(row.iloc[0])}; add an imputer, or an encoder that accepts unseen categories"
+                    f"the row is {json_values(row.iloc[0])}; impute, or encode unseen categories too"
                 ) from error
         raise
 

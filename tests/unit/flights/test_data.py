@@ -19,7 +19,7 @@ def events(flights: pd.DataFrame) -> dict[data.Topic, pa.Table]:
 
 
 def utc_ms(text: str) -> int:
-    return int(pd.Timestamp(text, tz="UTC").value // 1_000_000
+    return int(pd.Timestamp(text, tz="UTC").value // 1_000_000)
 
 
 def one(flights: pd.DataFrame, flight_id: str) -> pd.Series:
