@@ -1,0 +1,160 @@
+"""Online reads from a real Redis: equal to the reference, honest about what they could not read."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import redis
+
+from bighead.client.online import OnlineReader
+from bighead.client.redis import RedisPipeline
+from bighead.config import Settings
+from bighead.errors import DefinitionError, InvalidInput
+from bighead.features import Aggregation, EventSource, GroupBy, Join, Keys, Op
+from bighead.features.catalog import Catalog, GroupEpoch, JoinEpoch
+from bighead.features.compiled import CompiledGroup, compile_group, compile_join
+from bighead.features.fold import fold
+from bighead.features.reference import SourceEvent, join_features
+from bighead.features.tiles import BATCH_RANK, StateCodec, Tile, TileKey, store_field, store_key, store_value
+from bighead.features.types import ValueType
+from bighead.features.windows import DAY_MS, HOUR_MS, Level
+from tests.conformance.cases import MIDNIGHT_MS, rows_of
+
+COLUMNS = {"at_ms": ValueType.LONG, "carrier": ValueType.STRING, "gate": ValueType.LONG, "delay": ValueType.LONG}
+SOURCE = EventSource(topic="flights", table="flights", time="at_ms")
+AGGREGATIONS = [Aggregation("delay", Op.SUM, ["1h", "7d"]), Aggregation("delay", Op.LAST)]
+CARRIER = compile_group(GroupBy("carrier", SOURCE, ["carrier"], AGGREGATIONS), COLUMNS)
+GATE = compile_group(GroupBy("gate", SOURCE, ["gate"], AGGREGATIONS), COLUMNS)
+JOIN = compile_join(
+    Join("flight", Keys("carrier", "gate"), ["carrier", "gate"], {"late": "carrier_delay_last > 15"}),
+    {"carrier": CARRIER, "gate": GATE},
+)
+
+
+def catalog(cut_ms: int | None = None) -> Catalog:
+    return Catalog(
+        groups={(group.name, 1): GroupEpoch(1, group, cut_ms) for group in JOIN.groups},
+        active={group.name: 1 for group in JOIN.groups},
+        joins={"flight": JoinEpoch(1, JOIN.to_json(), JOIN.hash)},
+    )
+
+
+def event(at_ms: int, carrier: str, gate: int, delay: int, offset: int) -> SourceEvent:
+    return SourceEvent({"at_ms": at_ms, "carrier": carrier, "gate": gate, "delay": delay}, 0, offset)
+
+
+EVENTS = [
+    event(MIDNIGHT_MS - 6 * DAY_MS, "UA", 1, 5, 0),
+    event(MIDNIGHT_MS, "UA", 2, 20, 1),
+    event(MIDNIGHT_MS + 1, "AA", 1, 7, 2),
+    event(MIDNIGHT_MS + 2 * HOUR_MS, "UA", 1, 30, 3),
+]
+
+
+def store(settings: Settings, group: CompiledGroup, tiles: Sequence[Tile]) -> None:
+    codec = StateCodec(group)
+    with redis.Redis.from_url(settings.redis) as client:
+        for tile in tiles:
+            key = store_key(settings.topic_prefix, group.name, 1, tile.key.entity)
+            value = store_value(tile.rank, tile.seq, codec.encode(tile.state))
+            client.hset(key, store_field(tile.key.level, tile.key.start_ms), value)
+
+
+def fold_into(settings: Settings, events: Sequence[SourceEvent]) -> None:
+    for group in JOIN.groups:
+        rows = rows_of(group, events)
+        assert rows is not None
+        store(settings, group, fold(group, StateCodec(group), rows, lambda keys: [None for _ in keys]))
+
+
+def read(settings: Settings, entities: list[dict[str, Any]], query_ms: int, known: Catalog | None = None) -> Any:
+    known = known or catalog()
+
+    async def run() -> Any:
+        pipeline = RedisPipeline(settings.redis)
+        try:
+            reader = OnlineReader(pipeline, settings.topic_prefix, lambda: known)
+            return await reader.read("flight", entities, query_ms, 5.0)
+        finally:
+            await pipeline.close()
+
+    return asyncio.run(run())
+
+
+def test_rows_equal_the_reference_for_known_repeated_and_unknown_keys(settings: Settings) -> None:
+    fold_into(settings, EVENTS)
+    query_ms = MIDNIGHT_MS + 2 * HOUR_MS + 1
+    entities = [{"carrier": carrier, "gate": gate} for carrier in ("UA", "AA", "ZZ") for gate in (1, 2, 9)]
+    rows = read(settings, [*entities, entities[0]], query_ms)
+    for entity, row in zip(entities, rows, strict=False):
+        assert row.values == join_features(JOIN, {"flights": EVENTS}, entity, query_ms)
+    assert rows[-1] == rows[0]
+    assert rows[0].statuses["carrier_delay_sum_1h"] == "OK"
+    assert rows[-2].statuses["carrier_delay_sum_1h"] == "EMPTY"
+    assert rows[0].epochs == {"carrier": 1, "gate": 1}
+
+
+def test_a_null_key_has_no_events(settings: Settings) -> None:
+    fold_into(settings, EVENTS)
+    (row,) = read(settings, [{"carrier": None, "gate": 1}], MIDNIGHT_MS + 3 * HOUR_MS)
+    assert row.values["carrier_delay_last"] is None
+    assert row.statuses["carrier_delay_last"] == "EMPTY"
+    assert row.statuses["gate_delay_last"] == "OK"
+
+
+def test_below_the_cut_batch_answers_and_a_query_before_it_is_an_error(settings: Settings) -> None:
+    fold_into(settings, [one for one in EVENTS if one.record["at_ms"] >= MIDNIGHT_MS])
+    base = Tile(TileKey('["UA"]', Level.BASE, MIDNIGHT_MS), BATCH_RANK, 1, 0, (), (1, 5, 1, 1, 0, 0, 5))
+    store(settings, CARRIER, [base])
+    entities = [{"carrier": "UA", "gate": 1}]
+    (row,) = read(settings, entities, MIDNIGHT_MS, catalog(cut_ms=MIDNIGHT_MS))
+    assert row.values["carrier_delay_last"] == 5
+    (row,) = read(settings, entities, MIDNIGHT_MS + 1, catalog(cut_ms=MIDNIGHT_MS))
+    assert row.values["carrier_delay_last"] == 20
+    (row,) = read(settings, entities, MIDNIGHT_MS - 1, catalog(cut_ms=MIDNIGHT_MS))
+    assert set(row.statuses.values()) == {"ERROR"}
+
+
+def test_a_store_that_does_not_answer_gives_errors_not_empty_values(settings: Settings) -> None:
+    nowhere = settings.redis.replace(settings.redis.split(":")[2].split("/")[0], "1")
+
+    async def run() -> Any:
+        reader = OnlineReader(RedisPipeline(nowhere), "none", lambda: known)
+        return await reader.read("flight", [{"carrier": "UA", "gate": 1}], MIDNIGHT_MS, 1.0), reader.failures
+
+    known = catalog()
+    (row,), failures = asyncio.run(run())
+    assert set(row.statuses.values()) == {"ERROR"}
+    assert set(row.values.values()) == {None}
+    assert failures == 1
+
+
+def test_a_broken_tile_is_an_error_of_its_group_only(settings: Settings) -> None:
+    fold_into(settings, EVENTS)
+    with redis.Redis.from_url(settings.redis) as client:
+        key = store_key(settings.topic_prefix, "carrier", 1, '["UA"]')
+        client.hset(key, store_field(Level.ALL, 0), store_value(0, 9, b"\x01\x02"))
+    (row,) = read(settings, [{"carrier": "UA", "gate": 1}], MIDNIGHT_MS + 3 * HOUR_MS)
+    assert row.statuses["carrier_delay_last"] == "ERROR"
+    assert row.statuses["late"] == "ERROR"
+    assert row.statuses["gate_delay_last"] == "OK"
+
+
+@pytest.mark.parametrize(
+    ("entity", "message"),
+    [
+        ({"carrier": "UA"}, "needs key 'gate'; received \\['carrier'\\]"),
+        ({"carrier": "UA", "gate": "1"}, "key 'gate' of join 'flight' is long; received '1'"),
+        ({"carrier": "UA", "gate": True}, "is long; received True"),
+    ],
+)
+def test_a_wrong_key_is_refused_by_name(settings: Settings, entity: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        read(settings, [entity], MIDNIGHT_MS)
+
+
+def test_an_unknown_join_is_refused_with_those_that_exist(settings: Settings) -> None:
+    reader = OnlineReader(RedisPipeline(settings.redis), "none", catalog)
+    with pytest.raises(DefinitionError, match="join 'fligt' is not applied; there are flight"):
+        reader.join("fligt")
