@@ -84,21 +84,18 @@ def check_fields(path: Path, schema: Schema) -> None:
 
 def self_contained(schema: AnySchema, shared: Mapping[str, Schema], seen: set[str]) -> AnySchema:
     """The schema with each shared record spelt out where it is first used, as Avro demands."""
-    match schema:
-        case str() if schema in shared and schema not in seen:
-            seen.add(schema)
-            return self_contained(shared[schema], shared, seen)
-        case list():
-            return [self_contained(branch, shared, seen) for branch in schema]
-        case {"type": "record"}:
-            rows = [row | {"type": self_contained(row["type"], shared, seen)} for row in schema["fields"]]
-            return schema | {"fields": rows}
-        case {"type": "array"}:
-            return schema | {"items": self_contained(schema["items"], shared, seen)}
-        case {"type": "map"}:
-            return schema | {"values": self_contained(schema["values"], shared, seen)}
-        case _:
+    if isinstance(schema, list):
+        return [self_contained(branch, shared, seen) for branch in schema]
+    if isinstance(schema, str):
+        if schema not in shared or schema in seen:
             return schema
+        seen.add(schema)
+        return self_contained(shared[schema], shared, seen)
+    if schema["type"] == "record":
+        rows = [row | {"type": self_contained(row["type"], shared, seen)} for row in schema["fields"]]
+        return schema | {"fields": rows}
+    inner = "items" if schema["type"] == "array" else "values"
+    return schema | {inner: self_contained(schema[inner], shared, seen)}
 
 
 def registered_schemas() -> dict[str, AnySchema]:

@@ -15,7 +15,7 @@ from bighead.events.headers import cloud_event
 from bighead.events.message import Position
 from bighead.events.sender import Delivery, Sender
 from bighead.events.times import check_time
-from bighead.events.topics import check_belongs
+from bighead.events.topics import check_belongs, spec_of
 
 
 class Publisher:
@@ -59,8 +59,9 @@ class Publisher:
         time_ms: int,
         traceparent: str | None = None,
     ) -> Delivery:
-        """Sends a user's event to a user's topic; `time_ms` is when it happened."""
+        """Sends a user's event, or a platform event as a plain record; `time_ms` is when it happened."""
         check_belongs(self._settings.topic_prefix, topic, full_name)
+        self.codec.check_record(topic, full_name, record)
         value = self.codec.encode_record(topic, full_name, record)
         return self._send(topic, full_name, key, value, time_ms, traceparent)
 
@@ -71,6 +72,9 @@ class Publisher:
     def _send(
         self, topic: str, full_name: str, key: str | None, value: bytes, time_ms: int, traceparent: str | None
     ) -> Delivery:
+        spec = spec_of(self._settings.topic_prefix, topic)
+        if spec is not None and spec.key_required and not key:
+            raise InvalidEvent(f"a {full_name} for {topic} has no key; expected: {spec.key}")
         check_time(
             time_ms,
             now_ms=self._clock_ms(),

@@ -19,7 +19,7 @@ from fastavro.validation import ValidationError, validate
 from bighead.errors import ConfigError, InvalidEvent, UndecodableEvent
 from bighead.events.base import Event
 from bighead.events.schema_registry import SchemaRegistry, Stored
-from bighead.events.schemas import full_name_of, platform_schemas, subject_of
+from bighead.events.schemas import full_name_of, platform_schemas, subject_of, types_of
 from bighead.events.types import EVENT_TYPES
 
 FRAME = struct.Struct(">bI")
@@ -72,6 +72,13 @@ class Codec:
         writer = self._record_writers.get((topic, full_name)) or self._record_writer(topic, full_name)
         return _write(writer, full_name, record)
 
+    def check_record(self, topic: str, full_name: str, record: Mapping[str, Any]) -> None:
+        """Refuses a record that `encode_record` would bend, such as 1.5 for a long; the message names the field."""
+        writer = self._record_writers.get((topic, full_name)) or self._record_writer(topic, full_name)
+        complaint = _complaint(writer.schema, record)
+        if complaint:
+            raise InvalidEvent(f"{full_name} cannot be written: {complaint}")
+
     def decode(self, value: bytes | None) -> Event:
         """A platform event."""
         reader = self._reader(value)
@@ -100,11 +107,11 @@ class Codec:
         return schema
 
     def _only_subject(self, topic: str) -> str:
-        subjects = [subject for subject in self.registry.subjects() if subject.startswith(f"{topic}-")]
-        if len(subjects) != 1:
-            found = ", ".join(subjects) or "none"
+        names = types_of(topic, self.registry.subjects())
+        if len(names) != 1:
+            found = ", ".join(names) or "none"
             raise ConfigError(f"topic {topic} has not one registered event type ({found}); name the type that is meant")
-        return subjects[0]
+        return subject_of(topic, names[0])
 
     def _reader(self, value: bytes | None) -> _Reader:
         schema_id = _schema_id(value)
@@ -226,18 +233,14 @@ def _write(writer: _Writer, full_name: str, record: Mapping[str, Any]) -> bytes:
     return body.getvalue()
 
 
-def check_record(schema: dict[str, Any], record: Mapping[str, Any]) -> None:
-    """Refuses a record that does not fit a parsed schema; the message names the field."""
-    complaint = _complaint(schema, record)
-    if complaint:
-        raise InvalidEvent(f"{full_name_of(schema)} cannot be written: {complaint}")
-
-
 def _complaint(schema: dict[str, Any], record: Mapping[str, Any]) -> str:
+    # Collecting reasons is slow even for a valid record with unions: only where it is not valid.
+    if validate(record, schema, raise_errors=False):
+        return ""
     try:
-        validate(record, schema, strict=False)
+        validate(record, schema)
     except ValidationError as error:
-        return str(error)
+        return "; ".join(str(problem) for problem in error.errors)
     return ""
 
 

@@ -1,6 +1,6 @@
 """Reads topics as logs: from the beginning to the end, or on and on. Commits nothing, joins no group."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Literal, cast
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
@@ -42,18 +42,28 @@ def end_offsets(settings: Settings, topic: str) -> dict[int, int]:
         consumer.close()
 
 
-def read_log(settings: Settings, topic: str, *, stop_at_end: bool = True) -> Iterator[Message]:
+def read_log(
+    settings: Settings, topic: str, *, stop_at_end: bool = True, start: Mapping[int, int] | None = None
+) -> Iterator[Message]:
     """Every committed message from the beginning to the end as of the call, in order within each partition.
 
-    With `stop_at_end=False` it goes on waiting for new ones.
+    With `stop_at_end=False` it goes on waiting for new ones. `start` gives partitions another first offset, and is
+    for reading to the end.
     """
     if not stop_at_end:
         yield from follow(settings, [topic])
         return
     consumer = _reader(settings, at_end=True)
     try:
-        ends = {part: high for part, (low, high) in _bounds(consumer, [topic]).items() if high > low}
-        consumer.assign([TopicPartition(part.topic, part.partition, OFFSET_BEGINNING) for part in ends])
+        first = start or {}
+        ends = {
+            part: high
+            for part, (low, high) in _bounds(consumer, [topic]).items()
+            if high > max(low, first.get(part.partition, low))
+        }
+        consumer.assign(
+            [TopicPartition(part.topic, part.partition, first.get(part.partition, OFFSET_BEGINNING)) for part in ends]
+        )
         open_ends = {part.partition: high for part, high in ends.items()}
         while open_ends:
             for received in consumer.consume(_BATCH, _WAIT_S):
@@ -77,7 +87,7 @@ def follow(
     *,
     start: Literal["beginning", "end"] = "beginning",
     stop: Callable[[], bool] = lambda: False,
-) -> Iterator[Message]:
+) -> Generator[Message, None, None]:
     """Messages of topics as they come, until `stop()`. `end` is the end as of the call."""
     consumer = _reader(settings)
     try:
@@ -90,7 +100,7 @@ def follow(
     return _followed(consumer, stop)
 
 
-def _followed(consumer: Consumer, stop: Callable[[], bool]) -> Iterator[Message]:
+def _followed(consumer: Consumer, stop: Callable[[], bool]) -> Generator[Message, None, None]:
     try:
         while not stop():
             for received in consumer.consume(_BATCH, _WAIT_S):

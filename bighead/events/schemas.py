@@ -1,6 +1,7 @@
 """The registered form of each platform event's schema, as infra/codegen.py wrote it into the package."""
 
 import json
+from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -17,6 +18,13 @@ def platform_schemas() -> dict[str, dict[str, Any]]:
 def subject_of(topic: str, full_name: str) -> str:
     """The subject under which the schema of a topic's event type is registered."""
     return f"{topic}-{full_name}"
+
+
+def types_of(topic: str, subjects: Iterable[str]) -> list[str]:
+    """Full names of the event types that are registered for a topic."""
+    names = [subject.removeprefix(f"{topic}-") for subject in subjects if subject.startswith(f"{topic}-")]
+    # A record's name has no dash: one is part of the name of another topic that begins like this one.
+    return [name for name in names if "-" not in name]
 
 
 def full_name_of(schema: dict[str, Any]) -> str:

@@ -60,7 +60,7 @@ TOPICS: tuple[TopicSpec, ...] = (
     ),
     TopicSpec(
         name=FEATURES_STATE,
-        key="group, epoch, entity, level and start of a tile; lane and source partition of a position",
+        key="group, epoch, entity, level, start; or lane, source partition",
         cleanup="compact",
         types=(t.FeatureTile, t.PositionReached),
     ),
@@ -124,8 +124,7 @@ def topic_name(prefix: str, name: str) -> str:
 
 def spec_of(prefix: str, topic: str) -> TopicSpec | None:
     """The row of a topic of the broker; None for a user's own topic."""
-    head, dot, name = topic[: len(prefix)], topic[len(prefix) : len(prefix) + 1], topic[len(prefix) + 1 :]
-    return _BY_NAME.get(name) if head == prefix and dot == "." else None
+    return _BY_NAME.get(topic[len(prefix) + 1 :]) if topic.startswith(f"{prefix}.") else None
 
 
 def partitions_of(spec: TopicSpec, settings: Settings) -> int:
