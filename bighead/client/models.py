@@ -1,0 +1,279 @@
+"""Commands to the registry and their answers; what it knows of models, folded from the log.
+
+Knows Kafka through the log and the publisher. Nothing sleeps: an answer is an event, followed from the end of the log
+as it was before the command was sent.
+"""
+
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from bighead import artifacts
+from bighead.client.publish import Publisher
+from bighead.clock import wall_clock_ms
+from bighead.config import Settings
+from bighead.errors import ArtifactError, CommandRefused, DeadlineExceeded, ModelError, UndecodableEvent, UnknownModel
+from bighead.events.base import Event
+from bighead.events.codec import Codec
+from bighead.events.log import follow, read_log
+from bighead.events.message import Message
+from bighead.events.topics import MODELS_COMMANDS, MODELS_EVENTS, SERVING_EVENTS, topic_name
+from bighead.events.types import (
+    CommandRejected,
+    DeploymentChanged,
+    DeployModel,
+    ModelLoaded,
+    ModelLoadFailed,
+    ModelRecord,
+    ModelRegistered,
+    ModelSwapped,
+    RegisterModel,
+    RetireModel,
+    RollBack,
+    RolledBack,
+    SetTraffic,
+    TrafficArm,
+)
+from bighead.registry import REGISTRY_EVENTS, Command, ModelState, RegistryEvent
+from bighead.registry.suggestions import did_you_mean
+from bighead.registry.views import VIEWED_EVENTS, Change, ModelView, project
+
+LOGGER = logging.getLogger("bighead.models")
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """The outcome of a deployment or roll-back. The server's part is empty when nobody waited for it."""
+
+    model: str
+    version: int
+    previous_version: int | None
+    command_id: str
+    server: str | None = None
+    steps: Mapping[str, float] = field(default_factory=dict)
+    swap_us: int | None = None
+
+
+class ModelsClient:
+    """What a person or a program asks of the registry, in the name of `actor`.
+
+    A command that is not answered within `timeout_s` raises DeadlineExceeded and stays in the log: it may be decided
+    later. One that is refused raises CommandRefused with the registry's reason.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        actor: str | None = None,
+        *,
+        timeout_s: float = 30.0,
+        clock_ms: Callable[[], int] = wall_clock_ms,
+    ) -> None:
+        self._settings = settings
+        self._actor = actor or settings.actor
+        self._timeout_s = timeout_s
+        self._clock_ms = clock_ms
+        self._codec = Codec(settings.schema_registry)
+        self._publisher = Publisher(settings, "bighead/client", codec=self._codec)
+        self._commands = topic_name(settings.topic_prefix, MODELS_COMMANDS)
+        self._events = topic_name(settings.topic_prefix, MODELS_EVENTS)
+        self._serving = topic_name(settings.topic_prefix, SERVING_EVENTS)
+
+    def register(self, name: str, record: ModelRecord, artifact_path: Path, reason: str) -> int:
+        """Stores the artifact and registers it; the number of the new version."""
+        artifact = artifacts.put(self._settings.artifacts, artifact_path)
+        if record.artifact_sha256 not in ("", artifact.sha256):
+            raise ArtifactError(
+                f"{artifact_path} has the SHA-256 {artifact.sha256}, but its record was written for "
+                f"{record.artifact_sha256}; give the file that belongs to the record"
+            )
+        complete = replace(
+            record, artifact_uri=artifact.uri, artifact_sha256=artifact.sha256, artifact_size=artifact.size
+        )
+        command = RegisterModel(
+            command_id=_new_id(),
+            model=name,
+            record=complete,
+            actor=self._actor,
+            reason=reason,
+            at_ms=self._clock_ms(),
+        )
+        match self._ask(command):
+            case ModelRegistered(version=version):
+                return version
+            case other:
+                raise _unexpected(command, other)
+
+    def deploy(self, model: str, version: int | None, reason: str, wait: bool = True) -> Deployed:
+        """Makes a version live (None: the newest that is not retired); with `wait`, until a server answers with it.
+
+        Raises ModelError when the server could not load it: the version before it keeps answering.
+        """
+        number = self._newest(model) if version is None else version
+        command = DeployModel(
+            command_id=_new_id(),
+            model=model,
+            version=number,
+            actor=self._actor,
+            reason=reason,
+            at_ms=self._clock_ms(),
+        )
+        return self._deploy(command, wait)
+
+    def rollback(self, model: str, reason: str, version: int | None = None, wait: bool = True) -> Deployed:
+        """Returns to the version before the live one, or to a named one that was live before."""
+        command = RollBack(
+            command_id=_new_id(),
+            model=model,
+            version=version,
+            actor=self._actor,
+            reason=reason,
+            at_ms=self._clock_ms(),
+        )
+        return self._deploy(command, wait)
+
+    def set_traffic(self, model: str, shares: Mapping[int, float], reason: str) -> None:
+        """Divides a model's requests among versions, in percent."""
+        arms = tuple(
+            TrafficArm(arm=f"v{version}", version=version, percent=percent) for version, percent in shares.items()
+        )
+        self._ask(
+            SetTraffic(
+                command_id=_new_id(), model=model, arms=arms, actor=self._actor, reason=reason, at_ms=self._clock_ms()
+            )
+        )
+
+    def retire(self, model: str, reason: str, version: int | None = None) -> None:
+        """Takes a version out of use for good, or (None) every version of the model."""
+        self._ask(
+            RetireModel(
+                command_id=_new_id(),
+                model=model,
+                version=version,
+                actor=self._actor,
+                reason=reason,
+                at_ms=self._clock_ms(),
+            )
+        )
+
+    def ls(self) -> list[ModelView]:
+        """Every model that has a version, by name."""
+        return [view for _, view in sorted(self._views().items()) if view.state.versions]
+
+    def show(self, model: str, as_of_ms: int | None = None) -> ModelView:
+        """One model, now or as it was at a time."""
+        views = self._views(as_of_ms)
+        if model in views and views[model].state.versions:
+            return views[model]
+        known = [name for name, view in views.items() if view.state.versions]
+        raise UnknownModel(f"no model is named {model!r}{did_you_mean(model, known)}; `bighead models ls` lists them")
+
+    def history(self, model: str) -> tuple[Change, ...]:
+        """Everything that was asked of a model, the oldest first, refused commands included."""
+        return self.show(model).history
+
+    def _newest(self, model: str) -> int:
+        versions = [version.number for version in self.show(model).state.versions if version.retired is None]
+        if not versions:
+            raise UnknownModel(f"every version of {model!r} is retired; register a new one")
+        return versions[-1]
+
+    def _views(self, as_of_ms: int | None = None) -> dict[str, ModelView]:
+        views: dict[str, ModelView] = {}
+        for topic in (self._events, self._serving):
+            for message in read_log(self._settings, topic):
+                event = self._decoded(message)
+                if isinstance(event, VIEWED_EVENTS) and (as_of_ms is None or event.at_ms <= as_of_ms):
+                    view = views.get(event.model, ModelView(ModelState(event.model)))
+                    views[event.model] = project(view, event, message.position)
+        return views
+
+    def _deploy(self, command: DeployModel | RollBack, wait: bool) -> Deployed:
+        with self._sent(command) as log:
+            match self._answer(command, log):
+                case DeploymentChanged(version=version, previous_version=previous):
+                    changed = Deployed(command.model, version, previous, command.command_id)
+                case RolledBack(version=version, from_version=previous):
+                    changed = Deployed(command.model, version, previous, command.command_id)
+                case other:
+                    raise _unexpected(command, other)
+            return self._swapped(changed, log) if wait else changed
+
+    def _ask(self, command: Command) -> RegistryEvent:
+        with self._sent(command) as log:
+            return self._answer(command, log)
+
+    @contextmanager
+    def _sent(self, command: Command) -> Iterator[Iterator[Event]]:
+        """Publishes the command; what is written from just before it on, until the deadline."""
+        deadline_s = time.monotonic() + self._timeout_s
+        messages = follow(
+            self._settings,
+            [self._events, self._serving],
+            start="end",
+            stop=lambda: time.monotonic() > deadline_s,
+        )
+        log = (event for event in map(self._decoded, messages) if event is not None)
+        try:
+            self._publisher.publish(command, key=command.model, topic=self._commands).position(self._timeout_s)
+            yield log
+        finally:
+            log.close()
+            messages.close()
+
+    def _answer(self, command: Command, log: Iterator[Event]) -> RegistryEvent:
+        for event in log:
+            if isinstance(event, REGISTRY_EVENTS) and event.command_id == command.command_id:
+                if isinstance(event, CommandRejected):
+                    raise CommandRefused(event.reason_rejected)
+                return event
+        raise DeadlineExceeded(
+            f"no answer to {type(command).__name__} {command.command_id} for {command.model!r} within "
+            f"{self._timeout_s:g} s; is the stream worker running (`bighead status`)? The command stays in the log "
+            "and may still be decided"
+        )
+
+    def _swapped(self, changed: Deployed, log: Iterator[Event]) -> Deployed:
+        """Follows the first server that loads the version until it answers with it."""
+        loaded: dict[str, Mapping[str, float]] = {}
+        for event in log:
+            if not isinstance(event, ModelLoaded | ModelLoadFailed | ModelSwapped):
+                continue
+            if (event.command_id, event.version) != (changed.command_id, changed.version):
+                continue
+            match event:
+                case ModelLoaded():
+                    loaded[event.server] = event.steps
+                case ModelSwapped():
+                    steps = loaded.get(event.server, {})
+                    return replace(changed, server=event.server, steps=steps, swap_us=event.swap_us)
+                case ModelLoadFailed():
+                    kept = "no version answers" if event.kept_version is None else f"{event.kept_version} still answers"
+                    raise ModelError(
+                        f"{event.server} could not load version {event.version} of {event.model!r}: step "
+                        f"{event.step!r} failed: {event.error}. {kept.capitalize()}"
+                    )
+        raise DeadlineExceeded(
+            f"version {changed.version} of {changed.model!r} is deployed, but no server reported within "
+            f"{self._timeout_s:g} s that it answers; is the model server running (`bighead status`)?"
+        )
+
+    def _decoded(self, message: Message) -> Event | None:
+        """What cannot be decoded was put with the dead letters by those who must act on it; a reader goes on."""
+        try:
+            return self._codec.decode(message.value)
+        except UndecodableEvent as error:
+            LOGGER.warning("%s is passed over: %s", message.position, error)
+            return None
+
+
+def _new_id() -> str:
+    return uuid.uuid4().hex
+
+
+def _unexpected(command: Command, event: RegistryEvent) -> ModelError:
+    return ModelError(f"{type(command).__name__} {command.command_id} was answered by a {type(event).__name__}")

@@ -1,0 +1,302 @@
+"""`bighead models`: register, deploy, roll back, divide traffic, retire; what was live when, who put it there, why."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from bighead import config
+from bighead.client.models import Deployed, ModelsClient
+from bighead.commands.text import columns, json_line
+from bighead.errors import InvalidInput, UnknownModel
+from bighead.registry.records import record_from_json
+from bighead.registry.state import Version
+from bighead.registry.views import Change, ModelView, to_json
+
+Command = TypeVar("Command", bound=Callable[..., object])
+
+
+@click.group()
+def command() -> None:
+    """Register, deploy, roll back and look up models."""
+
+
+def _writes(function: Command) -> Command:
+    """The options of every command that changes something."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="The outcome as one JSON object."),
+        click.option(
+            "--timeout", "timeout_s", default=60.0, show_default=True, metavar="SECONDS", help="How long to wait."
+        ),
+        click.option("--actor", help="Who commands.  [default: BIGHEAD_ACTOR]"),
+        click.option("--reason", required=True, help="Why; it is kept with the event."),
+    ):
+        function = option(function)
+    return function
+
+
+@command.command()
+@click.argument("name")
+@click.option(
+    "--artifact", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The ONNX file."
+)
+@click.option(
+    "--record", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Its record, JSON."
+)
+@_writes
+def register(
+    name: str, artifact: Path, record: Path, reason: str, actor: str | None, timeout_s: float, as_json: bool
+) -> None:
+    """Store an artifact and register it as the next version.
+
+    Example: bighead models register delay --artifact model.onnx --record record.json --reason "first model"
+    """
+    client = _client(actor, timeout_s)
+    try:
+        complete = record_from_json(record.read_text())
+    except InvalidInput as error:
+        raise InvalidInput(f"{record}: {error}") from error
+    version = client.register(name, complete, artifact, reason)
+    _say({"model": name, "version": version}, f"{name} version {version} is registered", as_json)
+
+
+@command.command()
+@click.argument("name")
+@click.argument("version", type=click.IntRange(1), required=False)
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Until a server answers with it.")
+@_writes
+def deploy(
+    name: str, version: int | None, wait: bool, reason: str, actor: str | None, timeout_s: float, as_json: bool
+) -> None:
+    """Make a version live; without VERSION the newest.
+
+    Example: bighead models deploy delay 2 --reason "better AUC in October"
+    """
+    deployed = _client(actor, timeout_s).deploy(name, version, reason, wait)
+    _say(asdict(deployed), _deployed(deployed), as_json)
+
+
+@command.command()
+@click.argument("name")
+@click.option("--to", "version", type=click.IntRange(1), help="A version that was live before.  [default: the last]")
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Until a server answers with it.")
+@_writes
+def rollback(
+    name: str, version: int | None, wait: bool, reason: str, actor: str | None, timeout_s: float, as_json: bool
+) -> None:
+    """Return to the version that was live before.
+
+    Example: bighead models rollback delay --reason "log loss doubled"
+    """
+    deployed = _client(actor, timeout_s).rollback(name, reason, version, wait)
+    _say(asdict(deployed), _deployed(deployed), as_json)
+
+
+@command.command()
+@click.argument("name")
+@click.argument("shares", nargs=-1, required=True, metavar="VERSION=PERCENT...")
+@_writes
+def traffic(
+    name: str, shares: tuple[str, ...], reason: str, actor: str | None, timeout_s: float, as_json: bool
+) -> None:
+    """Divide requests among versions; the shares sum to 100.
+
+    Example: bighead models traffic delay 2=90 3=10 --reason "canary"
+    """
+    divided = dict(_share(share) for share in shares)
+    _client(actor, timeout_s).set_traffic(name, divided, reason)
+    text = ", ".join(f"{percent:g}% to version {version}" for version, percent in divided.items())
+    _say({"model": name, "shares": divided}, f"{name}: {text}", as_json)
+
+
+@command.command()
+@click.argument("name")
+@click.argument("version", type=click.IntRange(1), required=False)
+@_writes
+def retire(name: str, version: int | None, reason: str, actor: str | None, timeout_s: float, as_json: bool) -> None:
+    """Take a version out of use for good; without VERSION the whole model.
+
+    Example: bighead models retire delay 1 --reason "leaks the label"
+    """
+    _client(actor, timeout_s).retire(name, reason, version)
+    what = "the whole model" if version is None else f"version {version}"
+    _say({"model": name, "version": version}, f"{name}: {what} is retired", as_json)
+
+
+@command.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def ls(as_json: bool) -> None:
+    """List the models, what is live, and who put it there.
+
+    Example: bighead models ls
+    """
+    views = ModelsClient(config.load()).ls()
+    if as_json:
+        for view in views:
+            click.echo(json_line(_summary(view)))
+        return
+    names = ("model", "live", "previous", "versions", "since", "actor", "reason", "servers")
+    rows = ([_cell(_summary(view)[name]) for name in names] for view in views)
+    click.echo(columns(names, rows))
+
+
+@command.command()
+@click.argument("name")
+@click.argument("version", type=click.IntRange(1), required=False)
+@click.option("--as-of", metavar="TIME", help="As it was then: ISO 8601 (UTC where no zone is given) or milliseconds.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def show(name: str, version: int | None, as_of: str | None, as_json: bool) -> None:
+    """Show a model with its history, or one version's record.
+
+    Example: bighead models show delay --as-of 2026-11-01T12:00
+    """
+    as_of_ms = None if as_of is None else _time_ms(as_of)
+    view = ModelsClient(config.load()).show(name, as_of_ms)
+    if version is None:
+        click.echo(to_json(view) if as_json else _view_text(view))
+        return
+    found = view.state.version(version)
+    if found is None:
+        raise UnknownModel(f"{name!r} has no version {version}; it has {len(view.state.versions)}, the first is 1")
+    click.echo(json_line(_version(found)) if as_json else _version_text(found))
+
+
+def _client(actor: str | None, timeout_s: float) -> ModelsClient:
+    return ModelsClient(config.load(), actor, timeout_s=timeout_s)
+
+
+def _say(outcome: dict[str, Any], text: str, as_json: bool) -> None:
+    click.echo(json_line(outcome) if as_json else text)
+
+
+def _deployed(deployed: Deployed) -> str:
+    before = "" if deployed.previous_version is None else f", before it version {deployed.previous_version}"
+    text = f"{deployed.model} version {deployed.version} is live{before}"
+    if deployed.server is None:
+        return text
+    steps = ", ".join(f"{name} {seconds * 1000:.0f} ms" for name, seconds in deployed.steps.items())
+    return f"{text}\n{deployed.server} answers with it, swapped in {deployed.swap_us} us" + (
+        f" ({steps})" if steps else ""
+    )
+
+
+def _share(text: str) -> tuple[int, float]:
+    version, _, percent = text.partition("=")
+    try:
+        return int(version), float(percent)
+    except ValueError:
+        raise InvalidInput(f"{text!r} is no share of traffic; expected VERSION=PERCENT, for example 2=90") from None
+
+
+def _time_ms(text: str) -> int:
+    if text.isdecimal():
+        return int(text)
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidInput(
+            f"--as-of is {text!r}; expected a time such as 2026-11-01T12:00Z or milliseconds since 1970"
+        ) from None
+    return int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def _summary(view: ModelView) -> dict[str, Any]:
+    state = view.state
+    return {
+        "model": state.name,
+        "live": state.live,
+        "previous": state.previous,
+        "versions": len(state.versions),
+        "since": _time(state.deployment.at_ms) if state.deployment else None,
+        "actor": state.deployment.actor if state.deployment else None,
+        "reason": state.deployment.reason if state.deployment else None,
+        "servers": {name: status.serving for name, status in sorted(view.servers.items())},
+    }
+
+
+def _version(version: Version) -> dict[str, Any]:
+    return {
+        "version": version.number,
+        "registered": asdict(version.registered),
+        "retired": asdict(version.retired) if version.retired else None,
+        "record": version.record.to_record(),
+    }
+
+
+def _view_text(view: ModelView) -> str:
+    state = view.state
+    lines = [f"{state.name}: live {_cell(state.live)}, previous {_cell(state.previous)}"]
+    if state.traffic is not None:
+        arms = ", ".join(f"{arm.arm}: version {arm.version}, {arm.percent:g}%" for arm in state.traffic.arms)
+        lines.append(f"traffic: {arms}")
+    for name, status in sorted(view.servers.items()):
+        failed = f"; failed at {status.error}" if status.error else ""
+        lines.append(f"{name}: answers with version {_cell(status.serving)}{failed}")
+    versions = [
+        (
+            item.number,
+            _time(item.registered.at_ms),
+            item.registered.actor,
+            _metrics(item),
+            "retired" if item.retired else "",
+        )
+        for item in state.versions
+    ]
+    history = [(_time(line.at_ms), line.actor, _what(line), _cell(line.live), line.reason) for line in view.history]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            columns(("version", "registered", "by", "metrics", ""), versions),
+            "",
+            columns(("time", "actor", "what", "live", "reason"), history),
+        ]
+    )
+
+
+def _version_text(version: Version) -> str:
+    record = version.record
+    rows = {
+        "version": version.number,
+        "registered": f"{_time(version.registered.at_ms)} by {version.registered.actor}: {version.registered.reason}",
+        "retired": f"{_time(version.retired.at_ms)} by {version.retired.actor}" if version.retired else "no",
+        "artifact": f"{record.artifact_uri} ({record.artifact_size} bytes)",
+        "sha256": record.artifact_sha256,
+        "inputs": ", ".join(f"{tensor.name} {tensor.type} ({tensor.source})" for tensor in record.signature.inputs),
+        "outputs": ", ".join(f"{tensor.name} {tensor.type}" for tensor in record.signature.outputs),
+        "join": "none" if record.join is None else f"{record.join}, epoch {_cell(record.join_epoch)}",
+        "metrics": _metrics(version),
+        "parity": record.parity,
+        "golden rows": len(json.loads(record.golden)),
+        "training data": record.training_data,
+        "configuration": record.config,
+        "code": f"{record.code_version} in {record.environment}",
+        "trained": f"{_time(record.started_ms)} to {_time(record.finished_ms)}",
+    }
+    return "\n".join(f"{name:14} {value}" for name, value in rows.items())
+
+
+def _what(line: Change) -> str:
+    version = "" if line.version is None else f" {line.version}"
+    return f"{line.what}{version} REFUSED: {line.refused}" if line.refused else f"{line.what}{version}"
+
+
+def _metrics(version: Version) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in sorted(version.record.metrics.items())) or "-"
+
+
+def _time(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(" ", "seconds").replace("+00:00", "Z")
+
+
+def _cell(value: object) -> str:
+    match value:
+        case None:
+            return "-"
+        case dict():
+            return ", ".join(f"{name}: {_cell(item)}" for name, item in value.items()) or "-"
+    return str(value)
