@@ -1,6 +1,6 @@
 """Reads topics as logs: from the beginning to the end, or on and on. Commits nothing, joins no group."""
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Literal, cast
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
