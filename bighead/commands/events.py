@@ -83,7 +83,8 @@ def publish(topic: str, full_name: str | None, key_field: str | None, time_field
 
     Example: bighead events publish orders.v1 --key customer < orders.jsonl
     """
-    publisher = Publisher(config.load(), source)
+    settings = config.load()
+    topic, publisher = _broker_name(settings, topic), Publisher(settings, source)
     schema = publisher.codec.latest_schema(topic, full_name)
     name, time_name = full_name_of(schema), time_field or schema.get("time")
     count = 0
@@ -116,13 +117,14 @@ def tail(
 ) -> None:
     """Print events as they come, one JSON object a line; bytes are base64.
 
-    What cannot be decoded is printed as well, with the reason in `error`.
+    The platform's own topics may be named without their prefix. What cannot be decoded is printed as well, with the
+    reason in `error`.
 
-    Example: bighead events tail bighead.models.events.v1 --from beginning -n 3
+    Example: bighead events tail models.events.v1 --from beginning -n 3
     """
     settings = config.load()
     codec = Codec(settings.schema_registry)
-    messages = follow(settings, names, start=start)
+    messages = follow(settings, [_broker_name(settings, name) for name in names], start=start)
     rows = (_tail_row(codec, message) for message in messages if key is None or message.key == key.encode())
     chosen = (row for row in rows if full_name is None or row["type"] == full_name)
     for row in itertools.islice(chosen, count):
@@ -170,6 +172,11 @@ def show_schema(subject: str, version: str) -> None:
     if stored is None:
         raise ConfigError(f"no schema {subject} version {version}; `bighead events schemas ls` lists the subjects")
     click.echo(json.dumps(json.loads(stored.text), indent=2))
+
+
+def _broker_name(settings: Settings, name: str) -> str:
+    """The platform's own topics may be named without their prefix."""
+    return topic_name(settings.topic_prefix, name) if any(spec.name == name for spec in TOPICS) else name
 
 
 def _topic_rows(settings: Settings) -> Iterator[dict[str, Any]]:
