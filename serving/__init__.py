@@ -1,1 +1,1 @@
-"""serving: part of the bighead platform."""
+"""serving: the model server (gRPC and REST over one predictor) and the web console."""

@@ -1,0 +1,133 @@
+"""The model server: `python -m serving`. Wires the parts together; SIGTERM drains them in order."""
+
+import asyncio
+import logging
+import signal
+import sys
+
+from bighead.client.catalog import CatalogFollower
+from bighead.client.online import OnlineReader
+from bighead.client.publish import Publisher
+from bighead.client.redis import RedisPipeline
+from bighead.clock import wall_clock_ms
+from bighead.config import Settings, load
+from bighead.errors import BigheadError
+from bighead.events.base import Event
+from bighead.events.codec import Codec
+from bighead.events.dead_letters import DeadLetters
+from bighead.events.guard import Guard
+from bighead.events.topics import PREDICTIONS, SERVING_EVENTS, topic_name
+from bighead.events.types import ServerStarted, ServerStopped
+from serving import rest
+from serving.deployments import DeploymentFollower
+from serving.grpc_server import GrpcServer
+from serving.host import ModelHost
+from serving.http_server import HttpServer
+from serving.prediction_log import PredictionLog
+from serving.predictor import Predictor
+
+_log = logging.getLogger("serving")
+GRACE_S = 10.0
+FLUSH_S = 5.0
+
+
+class Server:
+    """Every part of one model server."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        name, prefix = settings.server_name, settings.topic_prefix
+        codec = Codec(settings.schema_registry)
+        # Two producers: a full queue of predictions must not hold up the report of a swap.
+        self._events = Publisher(settings, f"bighead/server/{name}", codec=codec)
+        predictions = Publisher(settings, f"bighead/server/{name}", codec=codec)
+        self._log = PredictionLog(predictions, topic_name(prefix, PREDICTIONS), name)
+        self._catalog = CatalogFollower(settings, codec)
+        self._store = RedisPipeline(settings.redis)
+        reader = OnlineReader(self._store, prefix, self._catalog.current)
+        self._predictor = Predictor(reader, self._log, wall_clock_ms)
+        host = ModelHost(self._predictor, name, self._report, wall_clock_ms)
+        guard = Guard(codec, DeadLetters(settings, codec), f"server/{name}", settings)
+        self._ready = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._deployments = DeploymentFollower(settings, guard, host, self._on_ready)
+        self._grpc = GrpcServer(self._predictor, settings.grpc)
+        self._http = HttpServer(rest.build(self._predictor), settings.http, "BIGHEAD_HTTP")
+
+    async def start(self) -> None:
+        """Listens at once; returns when the live versions are loaded and health says so."""
+        self._log.start()
+        await self._grpc.start()
+        await self._http.start()
+        await asyncio.to_thread(self._catalog.start)
+        self._deployments.start()
+        await self._ready.wait()
+        await self._grpc.declare_ready()
+        address = self._settings.grpc
+        self._report(ServerStarted(server=self._settings.server_name, address=address, at_ms=wall_clock_ms()))
+        _log.info("ready: gRPC on %s, REST on %s", address, self._settings.http)
+
+    async def stop(self) -> None:
+        """Drains: requests first, then what they left behind."""
+        await asyncio.gather(self._grpc.stop(GRACE_S), self._http.stop(GRACE_S))
+        self._predictor.close()
+        await asyncio.to_thread(self._deployments.stop, FLUSH_S)
+        await asyncio.to_thread(self._log.stop, FLUSH_S)
+        address = self._settings.grpc
+        self._report(ServerStopped(server=self._settings.server_name, address=address, at_ms=wall_clock_ms()))
+        await asyncio.to_thread(self._flush_events)
+        await asyncio.to_thread(self._catalog.stop)
+        await self._store.close()
+        _log.info("stopped; %d predictions dropped, %d not published", self._log.dropped, self._log.failed)
+
+    def _on_ready(self) -> None:
+        self._loop.call_soon_threadsafe(self._ready.set)
+
+    def _report(self, event: Event) -> None:
+        """Serving goes on when the report of it cannot be sent."""
+        try:
+            self._events.publish(
+                event,
+                key=self._settings.server_name,
+                topic=topic_name(self._settings.topic_prefix, SERVING_EVENTS),
+            )
+        except BigheadError as error:
+            _log.warning("%s was not reported: %s", event.FULL_NAME, error)
+
+    def _flush_events(self) -> None:
+        try:
+            self._events.flush(FLUSH_S)
+        except BigheadError as error:
+            _log.warning("events of this server may be missing: %s", error)
+
+
+async def serve(settings: Settings) -> None:
+    """Serves until SIGTERM or SIGINT, which may also come while it starts."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    server = Server(settings)
+    starting = asyncio.create_task(server.start())
+    waiting = asyncio.create_task(stopped.wait())
+    await asyncio.wait((starting, waiting), return_when=asyncio.FIRST_COMPLETED)
+    if starting.done():
+        starting.result()
+    await waiting
+    starting.cancel()
+    await server.stop()
+
+
+def main() -> int:
+    """Runs the server with the settings of the environment."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        asyncio.run(serve(load()))
+    except BigheadError as error:
+        _log.error("%s", error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

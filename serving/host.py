@@ -1,0 +1,159 @@
+"""Holds the loaded versions and brings them to what is wanted; reports each step as an event.
+
+Called from one thread, never that of the event loop. A request sees a change as one replaced reference.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import perf_counter_ns
+from types import MappingProxyType
+from typing import assert_never
+
+from bighead.events.base import Event
+from bighead.events.types import ModelLoaded, ModelLoadFailed, ModelRecord, ModelSwapped
+from bighead.registry.deployments import Deployment, Load, Swap, Unload, next_step
+from serving.loading import LoadFailed, load
+from serving.predictor import LoadedModel, Predictor, Served, Snapshot
+
+_log = logging.getLogger(__name__)
+
+Loader = Callable[[str, int, ModelRecord], tuple[LoadedModel, dict[str, float]]]
+
+
+@dataclass(slots=True)
+class _Held:
+    """What is held of one model."""
+
+    versions: dict[int, LoadedModel] = field(default_factory=dict)
+    serving: int | None = None
+    failed: set[int] = field(default_factory=set)
+    command_id: str = ""
+
+
+class ModelHost:
+    """The only writer of the predictor's snapshot. `report` sends an event and does not wait for it."""
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        server: str,
+        report: Callable[[Event], None],
+        clock_ms: Callable[[], int],
+        loader: Loader = load,
+    ) -> None:
+        self._predictor = predictor
+        self._server = server
+        self._report = report
+        self._clock_ms = clock_ms
+        self._loader = loader
+        self._held: dict[str, _Held] = {}
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models of which something is held."""
+        return tuple(self._held)
+
+    def declare_ready(self) -> None:
+        """From now on an unknown model is unknown, and not one that may still come."""
+        self._predictor.snapshot = Snapshot(self._predictor.snapshot.models, ready=True)
+
+    def converge(self, model: str, wanted: Deployment | None, *, live_only: bool = False) -> None:
+        """Loads, swaps and drops until the model is as wanted; with `live_only`, until it can answer."""
+        held = self._held.setdefault(model, _Held())
+        if wanted is not None and wanted.command_id != held.command_id:
+            held.command_id = wanted.command_id
+            held.failed.discard(wanted.live)  # deploying a version again asks for another try
+            if held.serving == wanted.live:
+                self._report_swap(model, held, wanted.live, wanted.live, 0)  # nothing to do, and who asked hears so
+        while step := next_step(wanted, held.versions, held.serving, held.failed):
+            match step:
+                case Swap(version):
+                    self._swap(model, held, version)
+                case Unload(version):
+                    self._unload(model, held, version)
+                case Load(version):
+                    if live_only and held.serving is not None:
+                        return
+                    self._load(model, held, wanted, version)
+                case _:
+                    assert_never(step)
+            self._stand_in(model, held, wanted)
+        if wanted is None:
+            del self._held[model]
+
+    def _load(self, model: str, held: _Held, wanted: Deployment | None, version: int) -> None:
+        if wanted is None:
+            return
+        record = wanted.records[version]
+        try:
+            loaded, seconds = self._loader(model, version, record)
+        except LoadFailed as failure:
+            held.failed.add(version)
+            self._report(
+                ModelLoadFailed(
+                    server=self._server,
+                    model=model,
+                    version=version,
+                    command_id=held.command_id,
+                    step=failure.step,
+                    error=str(failure),
+                    kept_version=held.serving,
+                    at_ms=self._clock_ms(),
+                )
+            )
+            return
+        held.versions[version] = loaded
+        self._replace(model, held)
+        self._report(
+            ModelLoaded(
+                server=self._server,
+                model=model,
+                version=version,
+                command_id=held.command_id,
+                artifact_sha256=record.artifact_sha256,
+                steps=seconds,
+                at_ms=self._clock_ms(),
+            )
+        )
+
+    def _stand_in(self, model: str, held: _Held, wanted: Deployment | None) -> None:
+        """A server that starts while the live version is broken serves what the others kept: the one before it."""
+        if wanted is not None and held.serving is None and wanted.live in held.failed and held.versions:
+            self._swap(model, held, next(number for number in wanted.wanted if number in held.versions))
+
+    def _swap(self, model: str, held: _Held, version: int) -> None:
+        previous, started = held.serving, perf_counter_ns()
+        held.serving = version
+        self._replace(model, held)
+        swap_us = (perf_counter_ns() - started) // 1000
+        _log.info("model %r: version %s answers after %s (%d us)", model, version, previous, swap_us)
+        self._report_swap(model, held, version, previous, swap_us)
+
+    def _report_swap(self, model: str, held: _Held, version: int, previous: int | None, swap_us: int) -> None:
+        self._report(
+            ModelSwapped(
+                server=self._server,
+                model=model,
+                version=version,
+                previous_version=previous,
+                command_id=held.command_id,
+                swap_us=swap_us,
+                at_ms=self._clock_ms(),
+            )
+        )
+
+    def _unload(self, model: str, held: _Held, version: int) -> None:
+        """Requests that run on it hold their own reference: its memory is freed when the last one has its answer."""
+        del held.versions[version]
+        if held.serving == version:
+            held.serving = None
+        self._replace(model, held)
+        _log.info("model %r: version %d was dropped", model, version)
+
+    def _replace(self, model: str, held: _Held) -> None:
+        snapshot = self._predictor.snapshot
+        models = {name: served for name, served in snapshot.models.items() if name != model}
+        if held.serving is not None:
+            models[model] = Served(held.versions[held.serving], MappingProxyType(dict(held.versions)))
+        self._predictor.snapshot = Snapshot(MappingProxyType(models), snapshot.ready)

@@ -1,0 +1,238 @@
+"""From a registered record to a proven model in memory: fetched, verified, loaded, golden rows equal, warmed.
+
+Knows ONNX Runtime; nothing that a model file holds is executed as code, and nothing outside the file is read.
+"""
+
+import json
+import logging
+import math
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from bighead.artifacts import fetch
+from bighead.client.proto import onnx_outline_pb2 as outline
+from bighead.errors import ArtifactError, InvalidInput
+from bighead.events.types import ModelRecord
+from serving.predictor import LoadedModel
+from serving.signature import Column, Signature, compiled, tensor_of
+from serving.tensors import Array
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when the library is imported
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+
+_log = logging.getLogger(__name__)
+_EXTERNAL = 1
+_WARM_RUNS = 5
+_INLINE_S = 500e-6
+_MAX_INLINE_ROWS = 256
+_DATATYPES = {
+    "tensor(bool)": "BOOL",
+    "tensor(uint8)": "UINT8",
+    "tensor(uint16)": "UINT16",
+    "tensor(uint32)": "UINT32",
+    "tensor(uint64)": "UINT64",
+    "tensor(int8)": "INT8",
+    "tensor(int16)": "INT16",
+    "tensor(int32)": "INT32",
+    "tensor(int64)": "INT64",
+    "tensor(float16)": "FP16",
+    "tensor(float)": "FP32",
+    "tensor(double)": "FP64",
+    "tensor(string)": "BYTES",
+}
+# ONNX Runtime's errors have no common base of their own.
+_RUN_ERRORS = (
+    ort_errors.Fail,
+    ort_errors.InvalidArgument,
+    ort_errors.RuntimeException,
+    ort_errors.NotImplemented,
+    ort_errors.EPFail,
+    RuntimeError,
+    ValueError,
+)
+
+Run = Callable[[Mapping[str, Array]], list[Array]]
+
+
+class LoadFailed(ArtifactError):
+    """A version could not be loaded; `step` is where it failed."""
+
+    def __init__(self, step: str, message: str) -> None:
+        super().__init__(message)
+        self.step = step
+
+
+class Steps:
+    """Times the steps of one load and remembers which one it is in."""
+
+    def __init__(self) -> None:
+        self.current = "fetch"
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        self.current, started = name, perf_counter()
+        yield
+        self.seconds[name] = perf_counter() - started
+
+
+def load(name: str, version: int, record: ModelRecord) -> tuple[LoadedModel, dict[str, float]]:
+    """The model and the seconds that each step took; raises LoadFailed whatever goes wrong."""
+    steps = Steps()
+    try:
+        return _load(name, version, record, steps), steps.seconds
+    except Exception as error:
+        _log.warning("model %r version %d failed in step %r", name, version, steps.current, exc_info=error)
+        raise LoadFailed(steps.current, f"{type(error).__name__}: {error}") from error
+
+
+def check_outline(path: Path) -> None:
+    """Refuses a file that is not ONNX, or that keeps tensors in other files."""
+    model = outline.Model()
+    try:
+        model.ParseFromString(path.read_bytes())
+    except DecodeError as error:
+        raise ArtifactError(f"{path.name} is not an ONNX model: {error}") from error
+    if not model.ir_version or not model.HasField("graph"):
+        raise ArtifactError(f"{path.name} is not an ONNX model: it has no graph")
+    for tensor in _tensors(model):
+        if tensor.external_data or tensor.data_location == _EXTERNAL:
+            places = ", ".join(f"{entry.key}={entry.value}" for entry in tensor.external_data)
+            raise ArtifactError(
+                f"tensor {tensor.name!r} lies outside the model ({places or 'no place given'}); export the model as "
+                "one file"
+            )
+
+
+def _load(name: str, version: int, record: ModelRecord, steps: Steps) -> LoadedModel:
+    with tempfile.TemporaryDirectory(prefix="bighead-model-") as folder:
+        with steps.step("fetch"):
+            path = fetch(record.artifact_uri, record.artifact_sha256, record.artifact_size, Path(folder))
+        with steps.step("verify"):
+            check_outline(path)
+        with steps.step("load"):
+            session = _session(path)
+            signature = compiled(record.signature.inputs, record.signature.outputs, _inputs(session), _outputs(session))
+    run = _runner(name, version, session, signature)
+    with steps.step("golden"):
+        tensors = _check_golden(record, signature, run)
+    with steps.step("warm"):
+        inline_rows = _warm(tensors, run)
+    return LoadedModel(name, version, signature, record.join, run, inline_rows)
+
+
+def _session(path: Path) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def _inputs(session: ort.InferenceSession) -> list[Column]:
+    return [_column("input", node) for node in session.get_inputs()]
+
+
+def _outputs(session: ort.InferenceSession) -> list[Column]:
+    return [_column("output", node) for node in session.get_outputs()]
+
+
+def _column(side: str, node: ort.NodeArg) -> Column:
+    datatype = _DATATYPES.get(node.type)
+    if datatype is None:
+        raise ArtifactError(f"{side} {node.name!r} is a {node.type}; export classifiers without the ZipMap operator")
+    shape = tuple(size if isinstance(size, int) else -1 for size in node.shape)
+    return Column(node.name, datatype, shape, "request")
+
+
+def _runner(name: str, version: int, session: ort.InferenceSession, signature: Signature) -> Run:
+    outputs = [column.name for column in signature.outputs]
+
+    def run(tensors: Mapping[str, Array]) -> list[Array]:
+        try:
+            return list(session.run(outputs, dict(tensors)))
+        except _RUN_ERRORS as error:
+            # Names, types and shapes were checked: it is the values that the graph cannot take.
+            raise InvalidInput(f"model {name!r} version {version} cannot compute these values: {error}") from error
+
+    return run
+
+
+def _check_golden(record: ModelRecord, signature: Signature, run: Run) -> dict[str, Array]:
+    """Runs the golden rows as one batch and compares; returns their tensors."""
+    rows = json.loads(record.golden)
+    if not rows:
+        raise ArtifactError("the record has no golden rows; register the version with at least one")
+    tolerance = float(json.loads(record.parity)["tolerance"])
+    tensors = {
+        column.name: tensor_of(column, [row["inputs"][column.name] for row in rows]) for column in signature.inputs
+    }
+    for column, array in zip(signature.outputs, run(tensors), strict=True):
+        if array.shape[:1] != (len(rows),):
+            raise ArtifactError(f"output {column.name!r} has the shape {list(array.shape)} for {len(rows)} rows")
+        for index, row in enumerate(rows):
+            if column.name in row["outputs"]:
+                _compare(column.name, index, row["outputs"][column.name], array[index], tolerance)
+    return tensors
+
+
+def _compare(name: str, index: int, expected: Any, received: Any, tolerance: float) -> None:
+    wanted = expected if isinstance(expected, list) else [expected]
+    found = received.ravel().tolist() if hasattr(received, "ravel") else [received]
+    if len(wanted) != len(found) or not all(map(_equal, wanted, found, [tolerance] * len(found))):
+        raise ArtifactError(f"golden row {index}: output {name!r} is {found}; expected {wanted} within {tolerance:g}")
+
+
+def _equal(wanted: Any, found: Any, tolerance: float) -> bool:
+    if not isinstance(found, float):
+        return bool(wanted == found)
+    if wanted is None or math.isnan(wanted) or math.isnan(found):
+        return (wanted is None or math.isnan(wanted)) and math.isnan(found)
+    return bool(wanted == found or abs(wanted - found) <= tolerance)
+
+
+def _warm(tensors: dict[str, Array], run: Run) -> int:
+    """Runs the model until its first-call costs are paid; the rows that it answers within the inline budget."""
+    first = {name: array[:1] for name, array in tensors.items()}
+    seconds = []
+    for _ in range(_WARM_RUNS):
+        started = perf_counter()
+        run(first)
+        seconds.append(perf_counter() - started)
+    return min(_MAX_INLINE_ROWS, int(_INLINE_S / max(min(seconds), 1e-9)))
+
+
+def _tensors(model: outline.Model) -> Iterator[outline.Tensor]:
+    """Every tensor of a model, wherever it is nested. Iterative: the depth of a file is not ours to trust."""
+    attributes: list[outline.Attribute] = [item for function in model.functions for item in function.attribute_proto]
+    graphs: list[outline.Graph] = [model.graph]
+    for training in model.training_info:
+        graphs += [training.initialization, training.algorithm]
+    nodes: list[outline.Node] = [node for function in model.functions for node in function.node]
+    while graphs or nodes or attributes:
+        for graph in graphs:
+            yield from graph.initializer
+            yield from _dense(graph.sparse_initializer)
+            nodes += graph.node
+        graphs = []
+        for node in nodes:
+            attributes += node.attribute
+        nodes = []
+        for attribute in attributes:
+            yield from (attribute.t, *attribute.tensors)
+            yield from _dense([attribute.sparse_tensor, *attribute.sparse_tensors])
+            graphs += [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
+        attributes = []
+
+
+def _dense(sparse: Sequence[outline.SparseTensor]) -> Iterator[outline.Tensor]:
+    for tensor in sparse:
+        yield from (tensor.values, tensor.indices)

@@ -1,0 +1,219 @@
+"""What a loaded model takes and gives, compiled once: checks of tensors, and tensors from rows of values.
+
+Pure. A null becomes NaN in a floating column, the empty string in BYTES, and 0 or false elsewhere: integer columns
+have no other way to say "nothing known", and the status of the feature says it.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bighead.errors import ArtifactError, InvalidInput
+from bighead.events.types import Tensor
+from serving.tensors import DATATYPES, DTYPES, Array
+
+MAX_ROWS = 10_000
+
+Value = bool | int | float | str | None
+Row = Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One input or output. `shape` is the graph's, with -1 where the request chooses; the first is the batch."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    source: str
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """The numpy type of its values."""
+        return DTYPES[self.datatype]
+
+    @property
+    def scalar(self) -> bool:
+        """Whether it holds one value per row."""
+        return self.shape in ((-1,), (-1, 1))
+
+    @property
+    def null(self) -> Value:
+        """What stands for null in it."""
+        if self.dtype.kind == "f":
+            return math.nan
+        return "" if self.datatype == "BYTES" else 0
+
+    def __str__(self) -> str:
+        return f"{self.datatype} {list(self.shape)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Inputs and outputs of one model version, in the order of the graph."""
+
+    inputs: tuple[Column, ...]
+    outputs: tuple[Column, ...]
+
+    @property
+    def features(self) -> tuple[Column, ...]:
+        """Inputs that the online store gives."""
+        return tuple(column for column in self.inputs if column.source == "feature")
+
+    @property
+    def requested(self) -> tuple[Column, ...]:
+        """Inputs that come with the request."""
+        return tuple(column for column in self.inputs if column.source == "request")
+
+    def check(self, tensors: Mapping[str, Array]) -> int:
+        """Refuses tensors that differ from the inputs in name, type or shape; returns the number of rows."""
+        unknown = tensors.keys() - {column.name for column in self.inputs}
+        if unknown:
+            raise InvalidInput(f"input {min(unknown)!r}: not an input of the model; expected {self._expected()}")
+        rows = 0
+        for column in self.inputs:
+            array = tensors.get(column.name)
+            if array is None:
+                raise InvalidInput(f"input {column.name!r}: received nothing; expected {column}")
+            rows = _check_tensor(column, array, rows)
+        return rows
+
+    def tensors(self, features: Sequence[Row], inputs: Sequence[Row]) -> dict[str, Array]:
+        """Input tensors of rows: their features as the store gave them, their inputs as `check_inputs` passed them."""
+        found = {}
+        for column in self.inputs:
+            rows = features if column.source == "feature" else inputs
+            try:
+                found[column.name] = tensor_of(column, [row[column.name] for row in rows])
+            except (KeyError, ValueError, TypeError, OverflowError) as error:
+                # Inputs were checked, so this is a feature that is gone or has another type than in training.
+                raise ArtifactError(
+                    f"feature {column.name!r} of the model is not {column.datatype} in the join as it is now "
+                    f"({type(error).__name__}: {error}); register a version that was trained on that join"
+                ) from error
+        return found
+
+    def check_inputs(self, given: Row) -> None:
+        """Refuses values of a request that are missing, unknown or of another type than the signature's."""
+        for column in self.requested:
+            if not column.scalar:
+                raise InvalidInput(f"input {column.name!r} is {column}, not a column; send tensors with ModelInfer")
+            if column.name not in given:
+                raise InvalidInput(f"column {column.name!r}: received nothing in inputs; expected {column.datatype}")
+            check_value(column, given[column.name])
+        if len(given) > len(self.requested):
+            names = [column.name for column in self.requested]
+            unknown = min(given.keys() - set(names))
+            raise InvalidInput(f"column {unknown!r}: not a column that the request gives; expected {names or 'none'}")
+
+    def _expected(self) -> str:
+        return ", ".join(f"{column.name} ({column})" for column in self.inputs)
+
+
+def check_value(column: Column, value: Value) -> None:
+    """Refuses a value that the column cannot hold, naming the column, what was received and what is expected."""
+    kind = column.dtype.kind
+    if value is None:
+        fits = kind in "fO"
+    elif kind == "b":
+        fits = isinstance(value, bool)
+    elif kind == "O":
+        fits = isinstance(value, str)
+    elif kind == "f":
+        fits = isinstance(value, int | float) and not isinstance(value, bool) and _representable(value)
+    else:
+        fits = isinstance(value, int) and not isinstance(value, bool) and _in_range(column.datatype, value)
+    if not fits:
+        received = "null" if value is None else f"{str(value)[:60]!r} ({type(value).__name__})"
+        raise InvalidInput(f"column {column.name!r}: received {received}; expected {column.datatype}")
+
+
+def tensor_of(column: Column, values: Sequence[Any]) -> Array:
+    """One value per row as a tensor; raises ValueError, TypeError or OverflowError for values that do not fit."""
+    kind = column.dtype.kind
+    strict = str if kind == "O" else int if kind in "iu" else None
+    if strict is not None and column.scalar and any(not isinstance(value, strict | None) for value in values):
+        raise TypeError(f"received {list(values[:3])}")
+    filled = [column.null if value is None else value for value in values]
+    return np.array(filled, dtype=column.dtype).reshape((-1, *column.shape[1:]))
+
+
+def output_rows(columns: Sequence[Column], arrays: Sequence[Array], rows: int) -> list[dict[str, Value]]:
+    """Outputs by row: a column per output, or `name[index]` for each of its values where it has several."""
+    answers: list[dict[str, Value]] = [{} for _ in range(rows)]
+    for column, array in zip(columns, arrays, strict=True):
+        if array.shape[:1] != (rows,):
+            raise ArtifactError(f"output {column.name!r} has the shape {list(array.shape)} for {rows} rows of input")
+        width = math.prod(array.shape[1:])
+        names = [column.name] if width == 1 else [f"{column.name}[{index}]" for index in range(width)]
+        for answer, values in zip(answers, array.reshape(rows, width).tolist(), strict=True):
+            answer.update(zip(names, values, strict=True))
+    return answers
+
+
+def compiled(
+    inputs: Sequence[Tensor], outputs: Sequence[Tensor], graph_inputs: Sequence[Column], graph_outputs: Sequence[Column]
+) -> Signature:
+    """The signature of a record, checked against what the graph itself says; raises ArtifactError on a difference."""
+    signature = Signature(_matched("input", inputs, graph_inputs), _matched("output", outputs, graph_outputs))
+    for column in signature.features:
+        if not column.scalar:
+            raise ArtifactError(f"input {column.name!r} is a feature of shape {list(column.shape)}; expected [-1, 1]")
+    return signature
+
+
+def _matched(side: str, tensors: Sequence[Tensor], graph: Sequence[Column]) -> tuple[Column, ...]:
+    declared, actual = [tensor.name for tensor in tensors], {column.name: column for column in graph}
+    if len(set(declared)) != len(declared) or set(declared) != actual.keys():
+        raise ArtifactError(f"the signature's {side}s are {sorted(declared)}; the model has {sorted(actual)}")
+    return tuple(_column(side, tensor, actual[tensor.name]) for tensor in tensors)
+
+
+def _column(side: str, tensor: Tensor, graph: Column) -> Column:
+    if tensor.type != graph.datatype:
+        raise ArtifactError(
+            f"{side} {tensor.name!r} is {tensor.type} in the signature and {graph.datatype} in the model"
+        )
+    if not graph.shape or graph.shape[0] != -1:
+        raise ArtifactError(
+            f"{side} {tensor.name!r} has the shape {list(graph.shape)}; expected a free batch dimension"
+        )
+    declared, actual = tuple(tensor.shape), graph.shape[1:]
+    # One value per row is [] in a signature, while converters write both [N] and [N, 1].
+    if declared != actual and not (actual in ((), (1,)) and declared in ((), (1,))):
+        raise ArtifactError(
+            f"{side} {tensor.name!r} has rows of shape {list(declared)} in the signature, {list(actual)} in the model"
+        )
+    return Column(tensor.name, tensor.type, graph.shape, tensor.source)
+
+
+def _check_tensor(column: Column, array: Array, rows: int) -> int:
+    """The rows of a tensor that fits; `rows` are those of the tensors before it, 0 for the first."""
+    datatype = DATATYPES[array.dtype]
+    if datatype != column.datatype or len(array.shape) != len(column.shape):
+        raise InvalidInput(f"input {column.name!r}: received {datatype} {list(array.shape)}; expected {column}")
+    for size, expected in zip(array.shape, column.shape, strict=True):
+        if expected not in (-1, size):
+            raise InvalidInput(f"input {column.name!r}: received shape {list(array.shape)}; expected {column}")
+    received = int(array.shape[0])
+    if rows and received != rows:
+        raise InvalidInput(f"input {column.name!r}: received {received} rows; expected {rows} as in the other inputs")
+    if not 0 < received <= MAX_ROWS:
+        raise InvalidInput(f"input {column.name!r}: received {received} rows; expected 1 to {MAX_ROWS}")
+    return received
+
+
+def _in_range(datatype: str, value: int) -> bool:
+    unsigned, bits = datatype.startswith("U"), int(datatype.lstrip("UINT"))
+    return 0 <= value < 1 << bits if unsigned else -(1 << bits - 1) <= value < 1 << bits - 1
+
+
+def _representable(value: float) -> bool:
+    try:
+        float(value)
+    except OverflowError:
+        return False
+    return True
