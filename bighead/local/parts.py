@@ -23,7 +23,7 @@ from bighead.local.java import JAVA_FOR_KAFKA, JAVA_FOR_REGISTRY, find_java
 INFRASTRUCTURE = ("kafka", "registry", "redis")
 APPLICATIONS = ("worker", "server", "console")
 
-_JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xss512k")
+_JVM = ("-Xmx256m", "-Xss512k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
 _KAFKA_PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -73,6 +73,8 @@ bind {host}
 port {port}
 databases 64
 daemonize no
+# A changed title would overwrite the environment by which the supervisor's processes are known.
+set-proc-title no
 dir "{data}"
 appendonly yes
 appendfsync everysec
@@ -145,11 +147,19 @@ def _prepare_kafka(settings: Settings, port: Port, jvm: Path) -> tuple[str, ...]
         _KAFKA_PROPERTIES.format(host=port.host, port=port.number, controller_port=port.number + 1, data=data)
     )
     logging = f"-Dlog4j2.configurationFile={(list_folder() / 'log4j2.properties').as_uri()}"
-    java = (str(find_java(JAVA_FOR_KAFKA)), "-Xmx256m", *_JVM, logging, "-cp", f"{jvm}/kafka/*")
+    java = (*_jvm(JAVA_FOR_KAFKA, data.parent), logging, "-cp", f"{jvm}/kafka/*")
     if not (data / "meta.properties").exists():
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        _format_kafka((*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties)))
+        _format_kafka((*java, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(properties)))
     return (*java, "kafka.Kafka", str(properties))
+
+
+def _jvm(minimum: int, folder: Path) -> tuple[str, ...]:
+    # Native libraries are unpacked into the temporary folder and stay there after a SIGKILL: keep them in the home.
+    temporary = folder / "tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    return (str(find_java(minimum)), *_JVM, f"-Djava.io.tmpdir={temporary}")
 
 
 def _format_kafka(command: tuple[str, ...]) -> None:
@@ -165,8 +175,7 @@ def _prepare_registry(settings: Settings, port: Port, jvm: Path) -> tuple[str, .
         _REGISTRY_PROPERTIES.format(host=port.host, port=port.number, management_port=port.number + 1, data=data)
     )
     located = f"-Dquarkus.config.locations={properties.as_uri()}"
-    java = str(find_java(JAVA_FOR_REGISTRY))
-    return (java, "-Xmx256m", *_JVM, located, "-jar", f"{jvm}/registry/quarkus-run.jar")
+    return (*_jvm(JAVA_FOR_REGISTRY, data.parent), located, "-jar", f"{jvm}/registry/quarkus-run.jar")
 
 
 def _prepare_redis(settings: Settings, port: Port) -> tuple[str, ...]:

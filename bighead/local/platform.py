@@ -150,7 +150,8 @@ class Platform:
         ready: dict[str, health.Health] = {}
         while len(ready) < len(names):
             for probed in health.check_all(self.settings, set(names) - ready.keys(), _STARTING_PROBE_S):
-                if probed.ok:
+                # Supervised and alive as well: else something of someone else may have answered.
+                if probed.ok and self.supervisor.states()[probed.part]["statename"] == "RUNNING":
                     ready[probed.part] = probed
                     on_progress(f"{probed.part} is ready after {time.monotonic() - started:.1f} s: {probed.detail}")
                 else:
@@ -172,7 +173,9 @@ class Platform:
             reason = f"{probed.part} was not ready in time: {probed.detail}"
         else:
             return
-        raise PlatformError(f"{reason}. The end of {self.log_file(probed.part)}:\n{self._tail(probed.part)}")
+        raise PlatformError(
+            f"{reason.rstrip('.')}. The end of {self.log_file(probed.part)}:\n{self._tail(probed.part)}"
+        )
 
     def _tail(self, part: str) -> str:
         file = self.log_file(part)

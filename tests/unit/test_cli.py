@@ -1,0 +1,73 @@
+"""The command line's frame: every command is there, errors end with the code of their cause, help is quick."""
+
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from bighead import cli, errors
+
+CODES = {
+    "ConfigError": 2,
+    "DefinitionError": 2,
+    "EventError": 2,
+    "UndecodableEvent": 2,
+    "InvalidEvent": 2,
+    "InvalidInput": 2,
+    "PlatformError": 3,
+    "NotReady": 3,
+    "Overloaded": 3,
+    "DeadlineExceeded": 3,
+    "StoreError": 3,
+    "ModelError": 4,
+    "UnknownModel": 4,
+    "CommandRefused": 4,
+    "ArtifactError": 4,
+    "ParityError": 4,
+    "BigheadError": 1,
+}
+ERRORS = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, Exception)]
+
+
+@pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
+def test_every_error_has_its_exit_code_and_shows_its_message_alone(
+    kind: type[errors.BigheadError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @click.command()
+    def fails() -> None:
+        raise kind("what to do")
+
+    monkeypatch.setattr(cli.LazyGroup, "get_command", lambda *_: fails)
+
+    result = CliRunner().invoke(cli.main, ["up"])
+
+    assert (result.exit_code, result.output) == (CODES[kind.__name__], "Error: what to do\n")
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_of_the_help_exists_and_explains_itself(name: str) -> None:
+    result = CliRunner().invoke(cli.main, [name, "--help"])
+
+    assert result.exit_code == 0, result.output
+    assert "Usage:" in result.output and "--help" in result.output
+
+
+def test_an_unknown_command_is_wrong_use() -> None:
+    result = CliRunner().invoke(cli.main, ["levitate"])
+
+    assert result.exit_code == 2 and "No such command 'levitate'" in result.output
+
+
+def test_help_lists_every_command_and_imports_none_of_them() -> None:
+    code = (
+        "import sys; from click.testing import CliRunner; from bighead.cli import main\n"
+        "print(CliRunner().invoke(main, ['--help']).output)\n"
+        "print('LOADED', [m for m in sys.modules if m.startswith('bighead.') or m in ('confluent_kafka', 'redis')])"
+    )
+
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+    assert all(f"  {name} " in printed for name in cli.COMMANDS)
+    assert "LOADED ['bighead.errors', 'bighead.cli']" in printed
