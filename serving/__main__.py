@@ -121,6 +121,7 @@ async def serve(settings: Settings) -> None:
 def main() -> int:
     """Runs the server with the settings of the environment."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for every schema would hide ours
     try:
         asyncio.run(serve(load()))
     except BigheadError as error:
