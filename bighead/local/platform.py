@@ -5,8 +5,10 @@ Wires parts, supervisor, probes, topics and schemas together; used by the comman
 
 import fcntl
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +29,7 @@ ALL = INFRASTRUCTURE + APPLICATIONS
 NOT_STARTED = "NONE"
 _FREE_BYTES = 1_000_000_000
 _PROBE_S = 3.0
-# While parts start, one that is slow to refuse must not hide that another is ready.
-_STARTING_PROBE_S = 1.5
+_PAUSE_S = 0.1
 _LOG_LINES = 15
 Progress = Callable[[str], None]
 
@@ -147,17 +148,26 @@ class Platform:
             if states[name]["statename"] in ("STOPPED", "FATAL", "EXITED"):
                 self._forget_heartbeat(name)
                 self.supervisor.start_part(name)
-        ready: dict[str, health.Health] = {}
-        while len(ready) < len(names):
-            for probed in health.check_all(self.settings, set(names) - ready.keys(), _STARTING_PROBE_S):
-                # Supervised and alive as well: else something of someone else may have answered.
-                if probed.ok and self.supervisor.states()[probed.part]["statename"] == "RUNNING":
-                    ready[probed.part] = probed
+        give_up = threading.Event()
+        with ThreadPoolExecutor(len(ALL)) as pool:
+            try:
+                waits = [pool.submit(self._wait, name, deadline, give_up) for name in names]
+                for done in as_completed(waits):
+                    probed = done.result()
                     on_progress(f"{probed.part} is ready after {time.monotonic() - started:.1f} s: {probed.detail}")
-                else:
-                    self._require_hope(probed, deadline)
-            time.sleep(0.1)
-        return [ready[name] for name in names]
+            finally:
+                give_up.set()
+        return [done.result() for done in waits]
+
+    def _wait(self, name: str, deadline: float, give_up: threading.Event) -> health.Health:
+        while True:
+            probed = health.check(name, self.settings, _PROBE_S)
+            # Supervised and alive as well: else something of someone else may have answered.
+            if probed.ok and self.supervisor.states().get(name, {}).get("statename") == "RUNNING":
+                return probed
+            self._require_hope(probed, deadline)
+            if give_up.wait(_PAUSE_S):
+                raise PlatformError(f"{name} was not ready when another part failed")
 
     def _forget_heartbeat(self, name: str) -> None:
         # The heartbeat of a worker that just ended must not pass for that of the one that starts.
