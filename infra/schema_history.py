@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import avro.schema
 from avro.compatibility import ReaderWriterCompatibilityChecker, SchemaCompatibilityType
+from avro.schema import ArraySchema, MapSchema, RecordSchema, Schema, parse
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -25,6 +25,11 @@ ADVICE = (
 )
 
 Schemas = Mapping[str, Any]
+
+
+def parsed(schema: Any) -> Schema:
+    """A schema of the avro library."""
+    return parse(json.dumps(schema))
 
 
 def released(folder: Path) -> dict[str, dict[int, Any]]:
@@ -45,39 +50,33 @@ def broken_promises(current: Schemas, history: Mapping[str, Mapping[int, Any]]) 
             file = f"schemas/{name.rpartition('.')[2]}.avsc"
             problems.append(f"{name} was released and its schema is gone: put {file} back")
             continue
+        now = parsed(current[name])
         for number, schema in sorted(versions.items()):
-            for field in unread(current[name], schema):
+            then = parsed(schema)
+            for field in unread(now, then):
                 problems.append(f"{name}, field {field}: now cannot read what version {number} wrote. {ADVICE}")
-            for field in unread(schema, current[name]):
+            for field in unread(then, now):
                 problems.append(f"{name}, field {field}: version {number} cannot read what is written now. {ADVICE}")
     return problems
 
 
-def unread(reader: Any, writer: Any) -> list[str]:
-    """The fields for which the reader's schema cannot read what the writer's wrote."""
-    parsed = avro.schema.parse(json.dumps(reader))
-    checker = ReaderWriterCompatibilityChecker()  # type: ignore[no-untyped-call]
-    result = checker.get_compatibility(parsed, avro.schema.parse(json.dumps(writer)))
-    if result.compatibility is SchemaCompatibilityType.compatible:
-        return []
-    return sorted(field_at(parsed, place) for place in result.locations - {"/"}) or ["(the record itself)"]
-
-
-def field_at(schema: Any, place: str) -> str:
-    """The dotted name of the field at a place such as /fields/3/type/items/fields/0."""
-    names = []
-    tokens = iter(place.strip("/").split("/"))
-    for token in tokens:
-        match token:
-            case "fields":
-                field = schema.fields[int(next(tokens))]
-                names.append(field.name)
-                schema = field.type
-            case "items":
-                schema = schema.items
-            case "values":
-                schema = schema.values
-    return ".".join(names) or place
+def unread(reader: Schema, writer: Schema, field: str = "") -> list[str]:
+    """The fields, by dotted name, for which the reader's schema cannot read what the writer's wrote."""
+    if isinstance(reader, RecordSchema) and isinstance(writer, RecordSchema) and reader.name == writer.name:
+        found = []
+        for row in reader.fields:
+            name, written = f"{field}.{row.name}".lstrip("."), writer.fields_dict.get(row.name)
+            if written is not None:
+                found += unread(row.type, written.type, name)
+            elif not row.has_default:
+                found.append(name)
+        return found
+    if isinstance(reader, ArraySchema) and isinstance(writer, ArraySchema):
+        return unread(reader.items, writer.items, field)
+    if isinstance(reader, MapSchema) and isinstance(writer, MapSchema):
+        return unread(reader.values, writer.values, field)
+    result = ReaderWriterCompatibilityChecker().get_compatibility(reader, writer)  # type: ignore[no-untyped-call]
+    return [] if result.compatibility is SchemaCompatibilityType.compatible else [field]
 
 
 def new_versions(current: Schemas, history: Mapping[str, Mapping[int, Any]]) -> dict[str, Any]:

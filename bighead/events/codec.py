@@ -247,7 +247,7 @@ def _complaint(schema: dict[str, Any], record: Mapping[str, Any]) -> str:
 def _parsed(schema: dict[str, Any], named: dict[str, Any] | None = None) -> dict[str, Any]:
     try:
         parsed: dict[str, Any] = parse_schema(schema, named_schemas=named if named is not None else {})  # type: ignore[assignment]
-    except (SchemaParseException, KeyError, TypeError) as error:
+    except (SchemaParseException, ValueError, KeyError, TypeError) as error:
         raise UndecodableEvent(
             f"{schema.get('name')!r} is registered with a schema that is no Avro: {error}"
         ) from error
