@@ -97,15 +97,16 @@ def _column(name: str, datatype: str, source: Literal["feature", "request"]) -> 
 
 def _cast(tensor: Tensor, values: pd.Series) -> pd.Series:
     datatype = DATATYPES[tensor.type]
-    missing = values.isna()
-    if datatype.missing is None and missing.any():
+    missing = int(values.isna().sum())
+    if datatype.missing is None and missing:
         raise ModelError(
-            f"column {tensor.name!r} is {tensor.type}, which cannot be missing, and is null in "
-            f"{int(missing.sum())} of {len(values)} rows; declare it FP64"
+            f"column {tensor.name!r} is {tensor.type}, which cannot be missing, and is null in {missing} of "
+            f"{len(values)} rows; declare it FP64"
         )
     try:
-        filled = values.astype(np.object_).where(~missing, datatype.missing)
-        return filled.map(str).astype(np.object_) if tensor.type == "BYTES" else filled.astype(datatype.dtype)
+        if tensor.type == "BYTES":
+            return values.astype(np.object_).where(values.notna(), datatype.missing).map(str).astype(np.object_)
+        return values.astype(datatype.dtype)
     except (TypeError, ValueError) as error:
         raise ModelError(f"column {tensor.name!r} does not hold {tensor.type}: {error}") from error
 
