@@ -35,6 +35,7 @@ from bighead.events.types import (
     RetireModel,
     RollBack,
     RolledBack,
+    ServerStopped,
     SetTraffic,
     TrafficArm,
 )
@@ -187,9 +188,11 @@ class ModelsClient:
         for topic in (self._events, self._serving):
             for message in read_log(self._settings, topic):
                 event = self._decoded(message)
-                if isinstance(event, VIEWED_EVENTS) and (as_of_ms is None or event.at_ms <= as_of_ms):
-                    view = views.get(event.model, ModelView(ModelState(event.model)))
-                    views[event.model] = project(view, event, message.position)
+                if not isinstance(event, VIEWED_EVENTS) or (as_of_ms is not None and event.at_ms > as_of_ms):
+                    continue
+                for model in list(views) if isinstance(event, ServerStopped) else [event.model]:
+                    view = views.get(model, ModelView(ModelState(model)))
+                    views[model] = project(view, event, message.position)
         return views
 
     def _deploy(self, command: DeployModel | RollBack, wait: bool) -> Deployed:

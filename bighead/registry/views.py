@@ -19,12 +19,13 @@ from bighead.events.types import (
     ModelRetired,
     ModelSwapped,
     RolledBack,
+    ServerStopped,
     TrafficArm,
     TrafficChanged,
 )
 from bighead.registry.state import ModelState, RegistryEvent, Stamp, Traffic, Version, evolve
 
-ServingEvent = ModelLoaded | ModelLoadFailed | ModelSwapped
+ServingEvent = ModelLoaded | ModelLoadFailed | ModelSwapped | ServerStopped
 ViewedEvent = RegistryEvent | ServingEvent
 VIEWED_EVENTS = (
     ModelRegistered,
@@ -36,6 +37,7 @@ VIEWED_EVENTS = (
     ModelLoaded,
     ModelLoadFailed,
     ModelSwapped,
+    ServerStopped,
 )
 
 
@@ -86,8 +88,7 @@ def project(view: ModelView, event: ViewedEvent, position: Position) -> ModelVie
         return view
     positions = {**view.positions, partition: position.offset + 1}
     if isinstance(event, ServingEvent):
-        status = _reported(view.servers.get(event.server, ServerStatus()), event)
-        return replace(view, servers={**view.servers, event.server: status}, positions=positions)
+        return replace(view, servers=_reported(view.servers, event), positions=positions)
     state = evolve(view.state, event)
     return replace(view, state=state, history=(*view.history, change(event, state)), positions=positions)
 
@@ -106,15 +107,25 @@ def change(event: RegistryEvent, after: ModelState) -> Change:
     )
 
 
-def _reported(status: ServerStatus, event: ServingEvent) -> ServerStatus:
-    status = replace(status, command_id=event.command_id, at_ms=event.at_ms, error=None)
+def concerns(event: ViewedEvent, model: str) -> bool:
+    """Whether the event has a place in the model's view; a server that stops answers for no model any more."""
+    return isinstance(event, ServerStopped) or event.model == model
+
+
+def _reported(servers: Mapping[str, ServerStatus], event: ServingEvent) -> dict[str, ServerStatus]:
+    others = {name: status for name, status in servers.items() if name != event.server}
+    if isinstance(event, ServerStopped):
+        return others
+    known = servers.get(event.server, ServerStatus())
+    status = replace(known, command_id=event.command_id, at_ms=event.at_ms, error=None)
     match event:
         case ModelSwapped():
-            return replace(status, serving=event.version)
+            status = replace(status, serving=event.version)
         case ModelLoaded():
-            return replace(status, loaded=event.version)
+            status = replace(status, loaded=event.version)
         case ModelLoadFailed():
-            return replace(status, serving=event.kept_version, error=f"{event.step}: {event.error}")
+            status = replace(status, serving=event.kept_version, error=f"{event.step}: {event.error}")
+    return {**others, event.server: status}
 
 
 def to_json(view: ModelView) -> str:

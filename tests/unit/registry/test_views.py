@@ -1,7 +1,7 @@
 """Views: what people see of a model, and that a duplicate changes nothing."""
 
 from bighead.events.message import Position
-from bighead.events.types import ModelLoaded, ModelLoadFailed, ModelSwapped
+from bighead.events.types import ModelLoaded, ModelLoadFailed, ModelSwapped, ServerStopped
 from bighead.registry import ModelState
 from bighead.registry.views import ModelView, ServingEvent, from_json, project, to_json
 from tests.unit.registry.samples import MODEL, deploy, obey, register, retire, roll_back, split
@@ -46,6 +46,8 @@ def test_servers_report_into_the_view() -> None:
         view = project(view, event, Position("serving", 0, offset))
     status = view.servers["s1"]
     assert (status.serving, status.loaded, status.error) == (1, 2, "golden: row 0")
+    stopped = ServerStopped(server="s1", address="127.0.0.1:1", at_ms=4)
+    assert project(view, stopped, Position("serving", 0, 3)).servers == {}
 
 
 def test_a_duplicate_is_a_no_op_and_partitions_are_told_apart() -> None:
