@@ -11,11 +11,11 @@ help: ## this list
 
 setup: .venv/.installed ## virtual environment from the lock
 
-.venv/.installed: infra/locks/uv.txt infra/locks/platform.txt pyproject.toml
+.venv/.installed: infra/locks/build.txt infra/locks/platform.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing the packages of infra/locks/platform.txt into .venv"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r infra/locks/uv.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r infra/locks/build.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r infra/locks/platform.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -54,4 +54,5 @@ clean: ## stop it and delete everything that is not in git: packages, jars, cach
 lock: setup ## resolve the locks again, to the newest versions that pyproject.toml allows
 	$(COMPILE) --upgrade --universal $(EXTRAS) -o infra/locks/platform.txt pyproject.toml
 	$(COMPILE) --upgrade --extra flink -o infra/locks/flink.txt pyproject.toml
-	echo uv | $(COMPILE) --upgrade --universal -o infra/locks/uv.txt -
+	$(COMPILE) --universal --extra streams --extra serving -c infra/locks/platform.txt -o infra/locks/containers.txt pyproject.toml
+	printf 'uv\nhatchling\neditables\n' | $(COMPILE) --upgrade --universal -o infra/locks/build.txt -

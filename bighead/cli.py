@@ -9,16 +9,18 @@ import click
 
 from bighead import errors
 
-# Name on the command line: module below bighead.commands, and the line that `bighead --help` shows.
+# Name on the command line: module and object below bighead.commands, and the line that `bighead --help` shows.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "up": ("platform", "Start the platform on this machine; ready when it returns."),
-    "status": ("platform", "Probe every part, or those named."),
-    "logs": ("platform", "Show what the parts wrote."),
-    "down": ("platform", "Stop the platform; its data stays."),
-    "events": ("events", "Topics, schemas, publishing and following."),
-    "dead-letters": ("dead_letters", "What could not be handled, why, and replaying it."),
-    "features": ("features", "Apply definitions, backfill, training sets, online values."),
-    "models": ("models", "Register, deploy, roll back and look up models."),
+    "up": ("platform:up", "Start the platform on this machine; ready when it returns."),
+    "status": ("platform:status", "The parts on this machine: processes and probes."),
+    "logs": ("platform:logs", "Show what the parts wrote."),
+    "down": ("platform:down", "Stop the platform; its data stays."),
+    "prepare": ("cluster:prepare", "Create the platform's topics and schemas, wherever Kafka runs."),
+    "health": ("cluster:health", "Probe parts by using them, wherever they run."),
+    "events": ("events:command", "Topics, schemas, publishing and following."),
+    "dead-letters": ("dead_letters:command", "What could not be handled, why, and replaying it."),
+    "features": ("features:command", "Apply definitions, backfill, training sets, online values."),
+    "models": ("models:command", "Register, deploy, roll back and look up models."),
 }
 
 # The first row that the error is an instance of; scripts may rely on these.
@@ -67,8 +69,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"bighead.commands.{COMMANDS[cmd_name][0]}")
-        command = getattr(module, "command", None) or getattr(module, cmd_name)
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command = getattr(import_module(f"bighead.commands.{module}"), attribute)
         return command if isinstance(command, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -43,9 +43,9 @@ def up(free_ports: bool, only: str | None, timeout: float) -> None:
 @click.argument("parts", nargs=-1, type=click.Choice(ALL), metavar="[PART]...")
 @click.option("--json", "as_json", is_flag=True, help="One JSON array, for machines.")
 def status(parts: tuple[str, ...], as_json: bool) -> None:
-    """Probe every part, or those named, by using it. Ends with 3 if one does not work.
+    """Show the parts on this machine, or those named: process, memory, and what its probe saw.
 
-    It also works where the parts run elsewhere: containers use `bighead status PART` as their health check.
+    Ends with 3 if one cannot be used. `bighead health` asks the same of parts that run elsewhere.
     """
     found = Platform(config.load()).status(parts or ALL)
     if as_json:

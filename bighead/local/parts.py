@@ -24,6 +24,24 @@ INFRASTRUCTURE = ("kafka", "registry", "redis")
 APPLICATIONS = ("worker", "server", "console")
 
 _JVM = ("-Xmx256m", "-Xss512k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
+# How the broker treats the platform's data; docker-compose.yml says the same (a test compares).
+BROKER = {
+    "auto.create.topics.enable": "false",
+    "offsets.topic.replication.factor": "1",
+    "offsets.topic.num.partitions": "4",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "transaction.state.log.num.partitions": "4",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    "share.coordinator.state.topic.num.partitions": "1",
+    "group.initial.rebalance.delay.ms": "0",
+    # Events of any time are kept until their topic's own retention says otherwise, and judged by the platform alone.
+    "log.retention.ms": "-1",
+    "log.message.timestamp.after.max.ms": "9223372036854775807",
+    # A platform that was off for weeks goes on where it stopped.
+    "offsets.retention.minutes": "5256000",
+}
 _KAFKA_PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -32,24 +50,9 @@ listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
 advertised.listeners=PLAINTEXT://{host}:{port}
 controller.listener.names=CONTROLLER
 log.dirs={data}
-auto.create.topics.enable=false
-offsets.topic.replication.factor=1
-offsets.topic.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-transaction.state.log.num.partitions=4
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
-share.coordinator.state.topic.num.partitions=1
-group.initial.rebalance.delay.ms=0
 log.cleaner.dedupe.buffer.size=8388608
 num.network.threads=2
 num.io.threads=4
-# Events of any time are kept until their topic's own retention says otherwise, and judged by the platform alone.
-log.retention.ms=-1
-log.message.timestamp.after.max.ms=9223372036854775807
-# A platform that was off for weeks goes on where it stopped.
-offsets.retention.minutes=5256000
 """
 _REGISTRY_PROPERTIES = """\
 quarkus.http.host={host}
@@ -143,9 +146,8 @@ def prepare(name: str, settings: Settings, jvm: Path) -> Part:
 def _prepare_kafka(settings: Settings, port: Port, jvm: Path) -> tuple[str, ...]:
     data = _folder(settings, "kafka")
     properties = data.parent / "kafka.properties"
-    properties.write_text(
-        _KAFKA_PROPERTIES.format(host=port.host, port=port.number, controller_port=port.number + 1, data=data)
-    )
+    here = _KAFKA_PROPERTIES.format(host=port.host, port=port.number, controller_port=port.number + 1, data=data)
+    properties.write_text(here + "".join(f"{name}={value}\n" for name, value in BROKER.items()))
     logging = f"-Dlog4j2.configurationFile={(list_folder() / 'log4j2.properties').as_uri()}"
     java = (*_jvm(JAVA_FOR_KAFKA, data.parent), logging, "-cp", f"{jvm}/kafka/*")
     if not (data / "meta.properties").exists():
