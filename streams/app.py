@@ -1,0 +1,83 @@
+"""What a stream worker is made of: services in one event loop, and Faust for the agents of the control plane.
+
+Services do not wait for Faust: a member of its consumer group that was killed would hold them up until it is forgotten.
+"""
+
+from collections.abc import Iterable
+
+import faust
+import mode
+from mode.types import ServiceT
+
+from bighead.config import Settings
+from bighead.errors import ConfigError
+from bighead.events.codec import Codec
+from bighead.events.dead_letters import DeadLetters
+from bighead.events.guard import Guard
+from streams.catalog import CatalogService
+from streams.heartbeat import HeartbeatService
+from streams.lane import LaneService
+from streams.materializer import MaterializerService
+from streams.registry import RegistryService
+
+SERVICES = ("lane", "materializer", "registry")
+AGENTS = "views"
+ALL = (*SERVICES, AGENTS)
+SESSION_S = 10
+
+
+def build(settings: Settings, only: Iterable[str] = ALL) -> mode.Worker:
+    """A worker that runs the parts named; a part that crashes ends it with a code other than 0."""
+    wanted = list(only)
+    unknown = [name for name in wanted if name not in ALL]
+    if unknown or not wanted:
+        raise ConfigError(
+            f"a worker has no part {', '.join(unknown) or '(none was named)'}; there are {', '.join(ALL)}"
+        )
+    services = _services(settings, wanted)
+
+    def states() -> dict[str, str]:
+        return {name: _state(service) for name, service in services.items()}
+
+    running = [*services.values(), HeartbeatService(settings, states)]
+    if AGENTS not in wanted:
+        return mode.Worker(*running, override_logging=False)
+    app = faust_app(settings)
+    services[AGENTS] = app
+    return faust.Worker(app, *running, override_logging=False, redirect_stdouts=False)
+
+
+def faust_app(settings: Settings) -> faust.App:
+    """The Faust app with its agents. It keeps no tables and serves no pages."""
+    return faust.App(
+        f"{settings.topic_prefix}-worker",
+        broker=[f"kafka://{address}" for address in settings.kafka.split(",")],
+        store="memory://",
+        datadir=str(settings.state / "faust"),
+        web_enabled=False,
+        topic_disable_leader=True,
+        broker_session_timeout=SESSION_S,
+        broker_rebalance_timeout=SESSION_S,
+    )
+
+
+def _services(settings: Settings, wanted: list[str]) -> dict[str, ServiceT]:
+    codec = Codec(settings.schema_registry)
+    dead_letters = DeadLetters(settings, codec)
+    catalog = CatalogService(settings, Guard(codec, dead_letters, "catalog", settings))
+    made: dict[str, ServiceT] = {}
+    if "lane" in wanted or "materializer" in wanted:
+        made["catalog"] = catalog
+    if "lane" in wanted:
+        made["lane"] = LaneService(settings, codec, dead_letters, catalog)
+    if "materializer" in wanted:
+        guard = Guard(codec, dead_letters, "materializer", settings)
+        made["materializer"] = MaterializerService(settings, guard, catalog)
+    if "registry" in wanted:
+        made["registry"] = RegistryService(settings)
+    return made
+
+
+def _state(service: ServiceT) -> str:
+    waiting: str = getattr(service, "waiting", "")
+    return waiting or str(service.state)

@@ -1,0 +1,186 @@
+"""Writes tiles and marks from the state topic to the online store, which is a projection: drop it, and it comes back.
+
+The store says which offsets it reflects, and each write checks that inside the store. Where it says something else
+(FLUSHALL, an older snapshot, another materializer), nothing is written and reading goes on from what it says.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from mode import Service
+
+from bighead.client.redis import RedisPipeline
+from bighead.config import Settings
+from bighead.errors import DeadlineExceeded, InvalidEvent, StoreError
+from bighead.events.base import Event
+from bighead.events.guard import Guard
+from bighead.events.topics import FEATURES_STATE, topic_name
+from bighead.events.types import FeatureTile, PositionReached
+from bighead.features.tiles import positions_key, store_field, store_key, store_value, visible_key
+from bighead.features.windows import DAY_MS, Level
+from streams.catalog import CatalogService
+from streams.fence import SCRIPT, Chunk
+from streams.kafka import Record, TopicReader, message_of
+
+KEPT_MS = 2 * DAY_MS
+"""How much longer than its group's longest window an entity without events is kept."""
+MOST_RECORDS = 2_000
+CHUNK_RECORDS = 500
+POLL_MS = 200
+TIMEOUT_S = 5.0
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.05, 2.0
+
+
+class MaterializerService(Service):
+    """One reader of all partitions of the state topic. `waiting` says why nothing is written, or is empty."""
+
+    def __init__(self, settings: Settings, guard: Guard, catalog: CatalogService) -> None:
+        super().__init__()
+        self.waiting = ""
+        self.rebuilds = 0
+        self._prefix = settings.topic_prefix
+        self._guard = guard
+        self._catalog = catalog
+        self._reader = TopicReader(settings, topic_name(settings.topic_prefix, FEATURES_STATE))
+        self._store = RedisPipeline(settings.redis)
+        self._positions_key = positions_key(self._prefix)
+        self._positions: dict[int, int] = {}
+        self._sha = b""
+        self._ttls_ms: dict[tuple[str, int], int | None] = {}
+
+    async def on_shutdown(self) -> None:
+        """Disconnects."""
+        await self._reader.stop()
+        await self._store.close()
+
+    @Service.task
+    async def _run(self) -> None:
+        await self._catalog.maybe_start()
+        await self._reader.start()
+        await self._reader.assign()
+        await self._go_on_from(await self._stored_positions())
+        while not self.should_stop:
+            polled = await self._reader.poll(POLL_MS, MOST_RECORDS)
+            if polled:
+                await self._write(polled)
+            elif (stored := await self._stored_positions()) != self._positions:
+                await self._go_on_from(stored)
+
+    async def _write(self, polled: Mapping[int, Sequence[Record]]) -> None:
+        for part in _parts(polled):
+            chunk = await self._chunk(part)
+            write = partial(self._evaluate, chunk.arguments(self._positions_key))
+            written, found = await self._persistently(write)
+            if not written:
+                # The rest of the poll follows what the store does not have: it is read again.
+                await self._go_on_from(_pairs(found))
+                break
+            self._positions |= {partition: following for partition, (_, following) in chunk.moves.items()}
+
+    async def _chunk(self, part: Mapping[int, Sequence[Record]]) -> Chunk:
+        chunk = Chunk()
+        dead = self._guard.counts.dead
+        for partition, records in part.items():
+            for record in records:
+                message = message_of(self._reader.topic, partition, record)
+                event = self._guard.accept(message)
+                if event is not None:
+                    try:
+                        await self._put(chunk, event, partition)
+                    except InvalidEvent as error:
+                        self._guard.reject(message, error)
+            chunk.moves[partition] = (self._positions.get(partition), records[-1].offset + 1)
+        if self._guard.counts.dead > dead:
+            await asyncio.to_thread(self._guard.flush)
+        return chunk
+
+    async def _put(self, chunk: Chunk, event: Event, partition: int) -> None:
+        match event:
+            case FeatureTile():
+                key = store_key(self._prefix, event.group, event.epoch, event.entity)
+                name = store_field(_level(event), event.start_ms)
+                value = store_value(event.rank, event.seq, event.state)
+                chunk.put_tile(key, name, value, await self._ttl_ms(event.group, event.epoch))
+            case PositionReached():
+                marks = chunk.marks.setdefault(visible_key(self._prefix, event.topic), {})
+                marks[f"{partition}:{event.partition}"] = event.offset
+                if event.event_ms:
+                    marks[f"latest:{event.partition}"] = event.event_ms
+
+    async def _ttl_ms(self, group: str, epoch: int) -> int | None:
+        """How long an entity of a group is kept after its last write; None for ever."""
+        place = (group, epoch)
+        if place not in self._ttls_ms:
+            applied = self._catalog.catalog.groups.get(place)
+            if applied is None:  # it was applied before its first tile was written, so it is only a matter of reading
+                applied = (await self._catalog.up_to_date()).groups.get(place)
+            if applied is None:
+                raise InvalidEvent(f"a tile of group {group!r}, epoch {epoch}, which was never applied")
+            longest_ms = applied.group.longest_ms
+            self._ttls_ms[place] = None if longest_ms is None else longest_ms + KEPT_MS
+        return self._ttls_ms[place]
+
+    async def _stored_positions(self) -> dict[int, int]:
+        return _pairs(await self._persistently(lambda: self._ask("HGETALL", self._positions_key)))
+
+    async def _go_on_from(self, stored: dict[int, int]) -> None:
+        if self._positions:
+            self.rebuilds += 1
+            self.log.warning("the online store reflects %s and not %s: going on from there", stored, self._positions)
+        self._positions = stored
+        self._reader.seek(await self._reader.beginnings() | stored)
+
+    async def _persistently(self, ask: Callable[[], Awaitable[Any]]) -> Any:
+        """Asks the store until it answers; meanwhile nothing is read, so memory stays bounded."""
+        wait_s = FIRST_WAIT_S
+        while True:
+            try:
+                reply = await ask()
+            except (StoreError, DeadlineExceeded) as error:
+                self.waiting, self._sha = str(error), b""
+                self.log.warning("waiting for the online store: %s", error)
+                await asyncio.sleep(wait_s)
+                wait_s = min(LONGEST_WAIT_S, 2 * wait_s)
+            else:
+                self.waiting = ""
+                return reply
+
+    async def _evaluate(self, arguments: Sequence[Any]) -> Any:
+        if not self._sha:  # a store that was restarted does not know the script
+            self._sha = await self._ask("SCRIPT", "LOAD", SCRIPT)
+        return await self._ask("EVALSHA", self._sha, *arguments)
+
+    async def _ask(self, *command: Any) -> Any:
+        (reply,) = await self._store.execute([command], TIMEOUT_S)
+        return reply
+
+
+def _parts(polled: Mapping[int, Sequence[Record]]) -> Iterator[dict[int, Sequence[Record]]]:
+    """A poll in parts of bounded size, each partition in its order."""
+    part: dict[int, Sequence[Record]] = {}
+    size = 0
+    for partition, records in polled.items():
+        start = 0
+        while start < len(records):
+            taken = records[start : start + CHUNK_RECORDS - size]
+            part[partition] = taken
+            start, size = start + len(taken), size + len(taken)
+            if size == CHUNK_RECORDS:
+                yield part
+                part, size = {}, 0
+    if part:
+        yield part
+
+
+def _level(event: FeatureTile) -> Level:
+    try:
+        return Level(event.level)
+    except ValueError:
+        raise InvalidEvent(f"a tile of level {event.level!r}; there are {', '.join(Level)}") from None
+
+
+def _pairs(flat: Sequence[bytes]) -> dict[int, int]:
+    values = [int(value) for value in flat]
+    return dict(zip(values[::2], values[1::2], strict=True))

@@ -1,0 +1,233 @@
+"""One source topic in the lane: reads it, steps its groups, and says how far they are.
+
+Groups that are about equally far share one reader. One that lags, because it was applied later, is read for apart until
+it has come near; then it joins the others. Each member's own offsets keep it from taking an event twice.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bighead.clock import wall_clock_ms
+from bighead.config import Settings
+from bighead.errors import PlatformError
+from bighead.events.codec import Codec
+from bighead.events.guard import DeadLetterSink
+from streams.kafka import Record, TopicReader, message_of
+from streams.step import Member, Outcome, Stepper, stage_of
+from streams.tile_log import TileLog
+from streams.tile_store import Changes, MemberTiles, TileStore
+
+NEAR = 5_000
+"""Messages that a member may lag behind the others to be read for together with them."""
+POLL_MS = 50
+MOST_RECORDS = 10_000
+SMALL = 500
+"""Steps of fewer messages run on the event loop: handing them to a thread costs more than they do."""
+RETRY_S = 1.0
+MISSING_TOPIC_S = 0.5
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class Parts:
+    """What all sources of a lane share. One step at a time holds `turn`, so what is acknowledged is in the store."""
+
+    settings: Settings
+    codec: Codec
+    store: TileStore
+    log: TileLog
+    dead_letters: DeadLetterSink
+    turn: asyncio.Lock
+
+
+class _Crew:
+    """Members that are read for together."""
+
+    def __init__(self, parts: Parts, topic: str) -> None:
+        self.reader = TopicReader(parts.settings, topic)
+        self.members: list[Member] = []
+        self.stepper = Stepper(parts.codec, (), 0, True)
+        self._parts = parts
+
+    def take(self, members: Sequence[Member], beginnings: Mapping[int, int], one_time: bool) -> None:
+        """Adds members and goes back to the first offset that one of them needs."""
+        self.members = [*self.members, *members]
+        self.stepper = Stepper(self._parts.codec, self.members, self._parts.settings.max_future_ms, one_time)
+        first = {
+            partition: min(member.offsets.get(partition, beginning) for member in self.members)
+            for partition, beginning in beginnings.items()
+        }
+        self.reader.seek(first)
+
+
+class SourceLane:
+    """The groups of one topic. `active` tells whether a member's progress counts for what is visible.
+
+    settled: is set when the groups that there were at the start are read for, or the topic does not exist yet.
+    """
+
+    def __init__(self, parts: Parts, topic: str, active: Callable[[Member], bool]) -> None:
+        self.topic = topic
+        self.members: list[Member] = []
+        self.settled = asyncio.Event()
+        self._parts = parts
+        self._active = active
+        self._arriving: list[Member] = []
+        self._guarded = parts.store.guarded(topic)
+        self._newest_ms: dict[int, int] = {}
+        self._marked: dict[int, int] = {}
+        self._beginnings: dict[int, int] = {}
+
+    def add(self, member: Member) -> None:
+        """Takes a new group; it is read for from its own offsets."""
+        self.members.append(member)
+        self._arriving.append(member)
+
+    async def run(self) -> None:
+        """Reads on and on, until cancelled."""
+        live = _Crew(self._parts, self.topic)
+        try:
+            await live.reader.start()
+            while not await live.reader.assign():
+                self.settled.set()
+                await asyncio.sleep(MISSING_TOPIC_S)
+            self._beginnings = await live.reader.beginnings()
+            async with self._parts.turn:
+                self.mark()
+                await self._parts.log.flush()
+            self.settled.set()
+            async with asyncio.TaskGroup() as tasks:
+                while True:
+                    for behind in await self._admit(live):
+                        tasks.create_task(self._catch_up(behind))
+                    await self._advance(live)
+        finally:
+            await live.reader.stop()
+
+    def mark(self) -> None:
+        """Queues marks for partitions whose visible offset changed; to be called under `turn`."""
+        counted = [member for member in self.members if self._active(member)]
+        if not counted:
+            return
+        for partition, beginning in self._beginnings.items():
+            offset = min(member.offsets.get(partition, beginning) for member in counted)
+            if self._marked.get(partition) != offset:
+                self._parts.log.mark(self.topic, partition, offset, self._newest_ms.get(partition, 0))
+                self._marked[partition] = offset
+
+    async def _admit(self, live: _Crew) -> list[Member]:
+        """Lets arriving members that are near the others join them, and returns those that are not."""
+        if live.reader.grown() and await live.reader.assign():
+            self._beginnings = await live.reader.beginnings()
+            live.take((), self._beginnings, self._one_time)
+        arriving, self._arriving = self._arriving, []
+        if not arriving:
+            return []
+        front = _front([*live.members, *arriving])
+        lags = [self._lag(member, front) for member in arriving]
+        limit = NEAR if live.members else max(NEAR, min(lags))
+        near = [member for member, lag in zip(arriving, lags, strict=True) if lag <= limit]
+        if near:
+            live.take(near, self._beginnings, self._one_time)
+        return [member for member, lag in zip(arriving, lags, strict=True) if lag > limit]
+
+    async def _catch_up(self, member: Member) -> None:
+        """Reads for a member that lags until it is near the others, and hands it over."""
+        crew = _Crew(self._parts, self.topic)
+        try:
+            await crew.reader.start()
+            await crew.reader.assign()
+            crew.take([member], self._beginnings, self._one_time)
+            while self._lag(member, _front(self.members)) > NEAR:
+                await self._advance(crew)
+            self._arriving.append(member)
+        finally:
+            await crew.reader.stop()
+
+    async def _advance(self, crew: _Crew) -> None:
+        """One micro-batch, in the order that makes a crash harmless after each step."""
+        # 1. Poll.
+        polled = await crew.reader.poll(POLL_MS, MOST_RECORDS)
+        if not polled:
+            return
+        await self._learn_schemas(crew, polled)
+        async with self._parts.turn:
+            # 2. Fold: pure; nothing is changed until step 6.
+            tiles = [MemberTiles(self._parts.store, member) for member in crew.members]
+            outcome, changes = await self._fold(crew, polled, tiles)
+            # 3. Tiles to the state topic, each with its whole state: writing one again changes nothing.
+            for key, (tile, value) in changes.items():
+                self._parts.log.tile(key, value, tile.latest_ms)
+            # 4. Marks behind them, on every partition, and dead letters.
+            self._move(crew.members, polled, outcome)
+            self.mark()
+            await self._bury(outcome)
+            # 5. All acknowledged.
+            await self._parts.log.flush()
+            # 6. Tiles and next offsets to the disk, all or none.
+            self._parts.store.commit(changes, self.topic, crew.members, self._guarded, self._parts.log.offsets)
+
+    async def _learn_schemas(self, crew: _Crew, polled: Mapping[int, Sequence[Record]]) -> None:
+        """Asks for schemas that were not seen yet, away from the event loop, for as long as it takes."""
+        while new := crew.stepper.decoder.unknown(polled):
+            try:
+                await asyncio.to_thread(crew.stepper.decoder.learn, new)
+            except PlatformError as error:
+                _log.warning("%s waits: %s", self.topic, error)
+                await asyncio.sleep(RETRY_S)
+
+    async def _fold(
+        self, crew: _Crew, polled: Mapping[int, Sequence[Record]], tiles: Sequence[MemberTiles]
+    ) -> tuple[Outcome, Changes]:
+        def work() -> tuple[Outcome, Changes]:
+            outcome = crew.stepper.step(polled, tiles, wall_clock_ms())
+            return outcome, {key: value for one in tiles for key, value in one.encoded().items()}
+
+        if sum(len(records) for records in polled.values()) < SMALL:
+            return work()
+        return await asyncio.to_thread(work)
+
+    def _move(self, members: Sequence[Member], polled: Mapping[int, Sequence[Record]], outcome: Outcome) -> None:
+        for partition, records in polled.items():
+            for member in members:
+                member.offsets[partition] = max(member.offsets.get(partition, 0), records[-1].offset + 1)
+        for member in members:
+            member.late += outcome.late.get(member.place, 0)
+        for partition, newest_ms in outcome.newest_ms.items():
+            self._newest_ms[partition] = max(self._newest_ms.get(partition, 0), newest_ms)
+
+    async def _bury(self, outcome: Outcome) -> None:
+        """Dead letters; what concerns all groups only once, whoever reads it again."""
+        sent = False
+        for failure in outcome.failures.values():
+            if failure.group is not None or failure.record.offset >= self._guarded.get(failure.partition, 0):
+                message = message_of(self.topic, failure.partition, failure.record)
+                self._parts.dead_letters.send(message, failure.error, stage_of(failure.group))
+                sent = True
+        if sent:
+            await asyncio.to_thread(self._parts.dead_letters.flush)
+        for partition in self._beginnings:
+            furthest = max(member.offsets.get(partition, 0) for member in self.members)
+            self._guarded[partition] = max(self._guarded.get(partition, 0), furthest)
+
+    @property
+    def _one_time(self) -> bool:
+        return len({member.group.definition.source.time for member in self.members}) == 1
+
+    def _lag(self, member: Member, front: Mapping[int, int]) -> int:
+        """How many messages a member is behind."""
+        return sum(
+            max(0, offset - member.offsets.get(partition, self._beginnings.get(partition, 0)))
+            for partition, offset in front.items()
+        )
+
+
+def _front(members: Sequence[Member]) -> dict[int, int]:
+    """The furthest offset that any of the members has reached, in each partition."""
+    front: dict[int, int] = {}
+    for member in members:
+        for partition, offset in member.offsets.items():
+            front[partition] = max(front.get(partition, 0), offset)
+    return front

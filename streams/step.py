@@ -1,0 +1,237 @@
+"""One step of the lane, without I/O: a batch of messages and the groups of its topic give tiles and dead letters.
+
+Knows decoding, expressions and the fold; state comes and goes through `Tiles`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from bighead.errors import InvalidEvent
+from bighead.events.codec import Codec
+from bighead.events.times import SECONDS_FROM, SECONDS_TO, check_time
+from bighead.features.compiled import CompiledGroup
+from bighead.features.fold import Column, Ints, Mask, Rows, fold
+from bighead.features.tiles import StateCodec, Tile, TileKey, entity_of
+from bighead.features.types import ValueType
+from streams.decode import Batch, Decoder, Failure
+from streams.evaluate import Evaluated, Evaluator
+from streams.kafka import Record
+
+LANE_STAGE = "lane"
+
+
+def stage_of(group: str | None) -> str:
+    """The dead letters' stage of an error that concerns every group of a topic, or one."""
+    return LANE_STAGE if group is None else f"{LANE_STAGE}:{group}"
+
+
+@dataclass
+class Member:
+    """A group's epoch in the lane: how far it is in each partition of its topic, and what it left out as late.
+
+    cut_ms: batch owns what lies below it; an event below is counted in `late` and left to the next batch run.
+    """
+
+    group: CompiledGroup
+    epoch: int
+    cut_ms: int | None
+    offsets: dict[int, int]
+    late: int = 0
+    codec: StateCodec = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.codec = StateCodec(self.group)
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Name and epoch."""
+        return self.group.name, self.epoch
+
+
+class Tiles(Protocol):
+    """The tiles of one member: those that are there, and those that a step changed."""
+
+    def load(self, keys: Sequence[TileKey]) -> Sequence[Tile | None]:
+        """The newest tile of each key, changes of this step included."""
+
+    def change(self, tiles: Sequence[Tile]) -> None:
+        """Takes tiles with their new state."""
+
+
+@dataclass
+class Outcome:
+    """What a step found besides tiles: dead letters, late events by member, the newest time in each partition."""
+
+    failures: dict[tuple[int, int, str | None], Failure] = field(default_factory=dict)
+    late: dict[tuple[str, int], int] = field(default_factory=dict)
+    newest_ms: dict[int, int] = field(default_factory=dict)
+
+    def fail(self, failure: Failure) -> None:
+        """Takes a message that cannot be applied; what concerns all groups is said once."""
+        self.failures.setdefault((failure.partition, failure.record.offset, failure.group), failure)
+
+
+class Stepper:
+    """The compiled work of a fixed set of members of one topic.
+
+    one_time: all groups of the topic read the event's time from the same column, so a wrong time concerns all of them.
+    """
+
+    def __init__(self, codec: Codec, members: Sequence[Member], max_future_ms: int, one_time: bool) -> None:
+        self._members = list(members)
+        groups = [member.group for member in members]
+        columns: dict[str, ValueType] = {}
+        for group in groups:
+            columns |= {name: group.columns[name] for name in group.source_columns}
+        stages = {stage_of(None), *(stage_of(group.name) for group in groups)}
+        self.decoder = Decoder(codec, columns, frozenset(stages))
+        self._evaluator = Evaluator(groups)
+        self.max_future_ms = max_future_ms
+        self.one_time = one_time
+
+    def step(self, polled: Mapping[int, Sequence[Record]], tiles: Sequence[Tiles], now_ms: int) -> Outcome:
+        """Folds what each member has not seen into its `tiles`, in order of the members."""
+        batch = self.decoder.decode(polled)
+        outcome = Outcome()
+        for failure in batch.failures:
+            outcome.fail(failure)
+        if not batch.records:
+            return outcome
+        for index, evaluated in enumerate(self._evaluator.evaluate(batch.table)):
+            work = _Work(self, batch, self._members[index], evaluated, tiles[index], outcome, now_ms)
+            for partition, rows in batch.spans.items():
+                work.fold_partition(partition, rows)
+        return outcome
+
+
+@dataclass
+class _Work:
+    """One member's share of a step."""
+
+    stepper: Stepper
+    batch: Batch
+    member: Member
+    evaluated: Evaluated
+    tiles: Tiles
+    outcome: Outcome
+    now_ms: int
+
+    def fold_partition(self, partition: int, span: slice) -> None:
+        """The rows of one partition: what is new for the member, readable, kept, keyed and not late is folded."""
+        batch, group = self.batch, self.member.group
+        mine = self._mine(partition, span)
+        times, timely = self._times(partition, span, mine)
+        mine &= timely
+        self._reject_rows(partition, span, mine, self._unreadable(span))
+        self._reject_rows(partition, span, mine, self._failed(span))
+        mine &= self.evaluated.keep[span]
+        self._reject_rows(partition, span, mine, self._unkeyed(span))
+        if mine.any():
+            self.outcome.newest_ms[partition] = max(self.outcome.newest_ms.get(partition, -1), int(times[mine].max()))
+        if self.member.cut_ms is not None:
+            late = mine & (times < self.member.cut_ms)
+            self.outcome.late[self.member.place] = self.outcome.late.get(self.member.place, 0) + int(late.sum())
+            mine &= ~late
+        if not mine.any():
+            return
+        entities, codes = _entities([self._column(name, span, mine) for name in group.keys])
+        columns = {cell.column: self._column(cell.column, span, mine) for cell in group.cells}
+        rows = Rows(partition, batch.offsets[span][mine], times[mine], entities, codes, columns)
+        self._fold(rows, np.flatnonzero(mine) + span.start)
+
+    def _mine(self, partition: int, span: slice) -> Mask:
+        """Rows that the member has not seen and that are not meant for another."""
+        mine: Mask = self.batch.offsets[span] >= self.member.offsets.get(partition, 0)
+        for row, stage in self.batch.addressed.items():
+            if span.start <= row < span.stop and stage not in (LANE_STAGE, stage_of(self.member.group.name)):
+                mine[row - span.start] = False
+        return mine
+
+    def _times(self, partition: int, span: slice, mine: Mask) -> tuple[Ints, Mask]:
+        """The rows' times, and which of them are believed; the others are dead letters of all groups or of this one."""
+        name = self.member.group.definition.source.time
+        column = self.batch.table[name].combine_chunks()[span]
+        times: Ints = column.fill_null(-1).to_numpy(zero_copy_only=False)
+        # Kafka's own time of the message stands for now, so that reading a log again gives the same verdicts.
+        stamps = self.batch.timestamps_ms[span]
+        nows = np.where(stamps >= 0, np.minimum(stamps, self.now_ms), self.now_ms)
+        timely = (times >= 0) & (times <= nows + self.stepper.max_future_ms)
+        timely &= (times < SECONDS_FROM) | (times >= SECONDS_TO)
+        group = None if self.stepper.one_time else self.member.group.name
+        for row in np.flatnonzero(mine & ~timely).tolist():
+            error = _time_error(column[row].as_py(), int(nows[row]), self.stepper.max_future_ms, name)
+            self._reject(partition, span.start + row, error, group)
+        return times, timely
+
+    def _unreadable(self, span: slice) -> dict[int, Exception]:
+        """Rows written under a schema with other types than the definition's."""
+        found: dict[int, Exception] = {}
+        schema_ids = self.batch.schema_ids[span]
+        for schema_id in np.unique(schema_ids).tolist():
+            complaint = self.stepper.decoder.complaint(schema_id, self.member.group.source_columns)
+            if complaint is not None:
+                found |= dict.fromkeys(np.flatnonzero(schema_ids == schema_id).tolist(), complaint)
+        return found
+
+    def _failed(self, span: slice) -> dict[int, Exception]:
+        group = self.member.group.name
+        return {
+            row - span.start: InvalidEvent(f"an expression of group {group!r} cannot be evaluated: {error}")
+            for row, error in self.evaluated.errors.items()
+            if span.start <= row < span.stop
+        }
+
+    def _unkeyed(self, span: slice) -> dict[int, Exception]:
+        found: dict[int, Exception] = {}
+        for name in self.member.group.keys:
+            error = InvalidEvent(
+                f"key {name!r} of group {self.member.group.name!r} is null; expected a value: exclude such events with "
+                "`where`, or let the producer fill it"
+            )
+            missing = ~self.evaluated.columns[name].valid[span]
+            found |= dict.fromkeys(np.flatnonzero(missing).tolist(), error)
+        return found
+
+    def _reject_rows(self, partition: int, span: slice, mine: Mask, errors: Mapping[int, Exception]) -> None:
+        for row, error in errors.items():
+            if mine[row]:
+                mine[row] = False
+                self._reject(partition, span.start + row, error, self.member.group.name)
+
+    def _reject(self, partition: int, row: int, error: Exception, group: str | None) -> None:
+        self.outcome.fail(Failure(partition, self.batch.records[row], error, group))
+
+    def _column(self, name: str, span: slice, mine: Mask) -> Column:
+        column = self.evaluated.columns[name]
+        return Column(column.values[span][mine], column.valid[span][mine])
+
+    def _fold(self, rows: Rows, places: Ints) -> None:
+        """Folds rows; where a sum overflows, halves them until the row that causes it is alone."""
+        try:
+            self.tiles.change(fold(self.member.group, self.member.codec, rows, self.tiles.load))
+        except OverflowError as error:
+            if len(rows) == 1:
+                refused = InvalidEvent(f"group {self.member.group.name!r} cannot take the event: {error}")
+                return self._reject(rows.partition, int(places[0]), refused, self.member.group.name)
+            first = np.arange(len(rows)) < len(rows) // 2
+            self._fold(rows.take(first), places[first])
+            self._fold(rows.take(~first), places[~first])
+
+
+def _time_error(value: object, now_ms: int, max_future_ms: int, name: str) -> Exception:
+    try:
+        check_time(value, now_ms=now_ms, max_future_ms=max_future_ms, name=f"the event's time {name!r}")
+    except InvalidEvent as error:
+        return error
+    return InvalidEvent(f"the event's time {name!r} is {value!r}; expected milliseconds since 1970-01-01 UTC")
+
+
+def _entities(keys: Sequence[Column]) -> tuple[list[str], Ints]:
+    """The distinct entities of rows, and for each row which one it is about."""
+    index: dict[tuple[object, ...], int] = {}
+    values = zip(*(column.values.tolist() for column in keys), strict=True)
+    codes = np.array([index.setdefault(one, len(index)) for one in values], np.int64)
+    return [entity_of(one) for one in index], codes

@@ -1,0 +1,175 @@
+"""The lane's local state: tiles and source offsets in RocksDB, newest tiles decoded in memory. One atomic write a step.
+
+A tile lies under the key and with the bytes that it has on the state topic, so restoring is copying.
+"""
+
+import json
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from rocksdict import Options, Rdict, WriteBatch
+
+from bighead.errors import PlatformError, UndecodableEvent
+from bighead.events.codec import Codec
+from bighead.events.types import FeatureTile, SourceOffset
+from bighead.features.tiles import StateCodec, Tile, TileKey, log_key
+from bighead.features.windows import Level
+from streams.step import Member
+
+Changes: TypeAlias = Mapping[str, tuple[Tile, bytes]]
+"""Changed tiles by their key on the state topic, with the bytes that they have there."""
+
+_TILE = b"t"
+_OFFSETS = b"o"
+_GUARDED = b"g"
+_STATE = b"s"
+
+
+class TileStore:
+    """RocksDB and a bounded cache of decoded tiles. One process at a time may open the folder."""
+
+    def __init__(self, folder: Path, codec: Codec, state_topic: str, cached_tiles: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        options = Options(raw_mode=True)
+        options.create_if_missing(True)
+        try:
+            self._db = Rdict(str(folder), options)
+        except Exception as error:
+            raise PlatformError(
+                f"the lane's state in {folder} cannot be opened ({error}); is another worker running? If it is broken, "
+                "delete the folder: it is restored from the state topic"
+            ) from error
+        self._codec = codec
+        self._state_topic = state_topic
+        self._cached_tiles = cached_tiles
+        self._cache: OrderedDict[str, Tile] = OrderedDict()
+
+    def close(self) -> None:
+        """Closes RocksDB."""
+        self._db.close()
+
+    def load(self, member: Member, keys: Sequence[str]) -> list[Tile | None]:
+        """Tiles by their keys on the state topic."""
+        tiles = [self._cache.get(key) for key in keys]
+        missing = [index for index, tile in enumerate(tiles) if tile is None]
+        if missing:
+            values = self._db.get([_TILE + keys[index].encode() for index in missing]) or []
+            for index, value in zip(missing, values, strict=True):
+                if value is not None:
+                    tiles[index] = self._tile(member.codec, value)
+        return tiles
+
+    def encode(self, member: Member, tile: Tile) -> bytes:
+        """A tile as it lies on the state topic."""
+        name, epoch = member.place
+        event = FeatureTile(
+            group=name,
+            epoch=epoch,
+            level=tile.key.level.value,
+            start_ms=tile.key.start_ms,
+            entity=tile.key.entity,
+            rank=tile.rank,
+            seq=tile.seq,
+            latest_ms=tile.latest_ms,
+            positions=tuple(SourceOffset(partition=where, offset=offset) for where, offset in tile.positions),
+            state=member.codec.encode(tile.state),
+        )
+        return self._codec.encode(event, self._state_topic)
+
+    def _tile(self, codec: StateCodec, value: bytes) -> Tile:
+        event = self._codec.decode(value)
+        if not isinstance(event, FeatureTile):
+            raise UndecodableEvent(f"the lane's state holds a {event.FULL_NAME} where a tile should be")
+        key = TileKey(event.entity, Level(event.level), event.start_ms)
+        positions = tuple((one.partition, one.offset) for one in event.positions)
+        return Tile(key, event.rank, event.seq, event.latest_ms, positions, codec.decode(event.state))
+
+    def offsets(self, place: tuple[str, int]) -> dict[int, int] | None:
+        """The next source offsets of a group's epoch; None where it never took a step."""
+        return self._read(_OFFSETS + json.dumps(place).encode())
+
+    def guarded(self, topic: str) -> dict[int, int]:
+        """The source offsets below which the dead letters of all groups are written already."""
+        return self._read(_GUARDED + topic.encode()) or {}
+
+    def state_offsets(self) -> dict[int, int] | None:
+        """The offsets of the state topic below which everything of this lane is in; None for a new folder."""
+        return self._read(_STATE)
+
+    def commit(
+        self,
+        changes: Changes,
+        topic: str,
+        members: Iterable[Member],
+        guarded: Mapping[int, int],
+        state_offsets: Mapping[int, int],
+    ) -> None:
+        """Tiles, source offsets and the state topic's offsets, all or none."""
+        batch = WriteBatch(raw_mode=True)
+        for key, (_, value) in changes.items():
+            batch.put(_TILE + key.encode(), value)
+        for member in members:
+            batch.put(_OFFSETS + json.dumps(member.place).encode(), _offsets(member.offsets))
+        batch.put(_GUARDED + topic.encode(), _offsets(guarded))
+        batch.put(_STATE, _offsets(state_offsets))
+        self._db.write(batch)
+        for key, (tile, _) in changes.items():
+            self._cache[key] = tile
+            self._cache.move_to_end(key)
+        while len(self._cache) > self._cached_tiles:
+            self._cache.popitem(last=False)
+
+    def restore(self, tiles: Iterable[tuple[bytes, FeatureTile, bytes]], state_offsets: Mapping[int, int]) -> None:
+        """Takes tiles (key, event, bytes) of the state topic in its order, where they are newer than what is here."""
+        batch = WriteBatch(raw_mode=True)
+        newest: dict[bytes, int] = {}
+        for key, event, value in tiles:
+            if key not in newest:
+                known = self._db.get(_TILE + key)
+                newest[key] = -1 if known is None else self._seq(known)
+            if newest[key] < event.seq:
+                newest[key] = event.seq
+                batch.put(_TILE + key, value)
+        batch.put(_STATE, _offsets(state_offsets))
+        self._db.write(batch)
+
+    def _seq(self, value: bytes) -> int:
+        event = self._codec.decode(value)
+        return event.seq if isinstance(event, FeatureTile) else -1
+
+    def _read(self, key: bytes) -> dict[int, int] | None:
+        value = self._db.get(key)
+        if value is None:
+            return None
+        return {int(partition): offset for partition, offset in json.loads(value).items()}
+
+
+class MemberTiles:
+    """The tiles of one member during one step; see `streams.step.Tiles`."""
+
+    def __init__(self, store: TileStore, member: Member) -> None:
+        self.member = member
+        self._changed: dict[str, Tile] = {}
+        self._store = store
+
+    def load(self, keys: Sequence[TileKey]) -> Sequence[Tile | None]:
+        """The newest tile of each key, changes of this step included."""
+        name, epoch = self.member.place
+        texts = [log_key(name, epoch, key) for key in keys]
+        stored = self._store.load(self.member, texts)
+        return [self._changed.get(text, tile) for text, tile in zip(texts, stored, strict=True)]
+
+    def change(self, tiles: Sequence[Tile]) -> None:
+        """Takes tiles with their new state."""
+        name, epoch = self.member.place
+        self._changed |= {log_key(name, epoch, tile.key): tile for tile in tiles}
+
+    def encoded(self) -> Changes:
+        """What changed, as it is written."""
+        return {key: (tile, self._store.encode(self.member, tile)) for key, tile in self._changed.items()}
+
+
+def _offsets(offsets: Mapping[int, int]) -> bytes:
+    return json.dumps(offsets).encode()
