@@ -14,7 +14,7 @@ from rocksdict import Options, Rdict, WriteBatch
 from bighead.errors import PlatformError, UndecodableEvent
 from bighead.events.codec import Codec
 from bighead.events.types import FeatureTile, SourceOffset
-from bighead.features.tiles import StateCodec, Tile, TileKey, log_key
+from bighead.features.tiles import STREAM_RANK, StateCodec, Tile, TileKey, log_key
 from bighead.features.windows import Level
 from streams.step import Member
 
@@ -157,14 +157,14 @@ class MemberTiles:
     def load(self, keys: Sequence[TileKey]) -> Sequence[Tile | None]:
         """The newest tile of each key, changes of this step included."""
         name, epoch = self.member.place
-        texts = [log_key(name, epoch, key) for key in keys]
+        texts = [log_key(name, epoch, key, STREAM_RANK) for key in keys]
         stored = self._store.load(self.member, texts)
         return [self._changed.get(text, tile) for text, tile in zip(texts, stored, strict=True)]
 
     def change(self, tiles: Sequence[Tile]) -> None:
         """Takes tiles with their new state."""
         name, epoch = self.member.place
-        self._changed |= {log_key(name, epoch, tile.key): tile for tile in tiles}
+        self._changed |= {log_key(name, epoch, tile.key, tile.rank): tile for tile in tiles}
 
     def encoded(self) -> Changes:
         """What changed, as it is written."""

@@ -56,10 +56,12 @@ class Tile:
     state: State
 
 
-def log_key(group: str, epoch: int, key: TileKey) -> str:
-    """The key of a tile on the state topic: unique per tile, so that compaction keeps the newest."""
-    entity = json.loads(key.entity)
-    return json.dumps([group, epoch, entity, key.level, key.start_ms], separators=(",", ":"), ensure_ascii=False)
+def log_key(group: str, epoch: int, key: TileKey, rank: int) -> str:
+    """The key of a tile on the state topic, a JSON array: unique per tile and rank.
+
+    Compaction keeps the newest of a key. A late tile of the stream must not remove the one of batch that outranks it.
+    """
+    return f'["{group}",{epoch},{key.entity},"{key.level}",{key.start_ms},{rank}]'
 
 
 def store_key(prefix: str, group: str, epoch: int, entity: str) -> str:
