@@ -22,7 +22,7 @@ _FOLLOW_S = 0.2
     "--free-ports", is_flag=True, help="Choose ports that nobody uses; other commands find them by themselves."
 )
 @click.option("--only", metavar="PARTS", help=f"Start these alone, separated by commas: {','.join(ALL)}.")
-@click.option("--timeout", default=120.0, show_default=True, metavar="SECONDS", help="How long to wait for all parts.")
+@click.option("--timeout", default=180.0, show_default=True, metavar="SECONDS", help="How long to wait for all parts.")
 def up(free_ports: bool, only: str | None, timeout: float) -> None:
     """Start the platform on this machine and return when every part has passed its probe.
 

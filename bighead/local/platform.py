@@ -59,7 +59,7 @@ class Platform:
         self.supervisor = Supervisor(settings.home)
 
     def up(
-        self, wanted: Sequence[str] = ALL, on_progress: Progress = lambda _: None, timeout_s: float = 120.0
+        self, wanted: Sequence[str] = ALL, on_progress: Progress = lambda _: None, timeout_s: float = 180.0
     ) -> list[health.Health]:
         """Starts what is not running and waits until each part answers its probe.
 
