@@ -29,6 +29,7 @@ TABLE: dict[type[errors.BigheadError], Code] = {
     errors.UnknownModel: Code(grpc.StatusCode.NOT_FOUND, 404),
     errors.CommandRefused: Code(grpc.StatusCode.FAILED_PRECONDITION, 409),
     errors.ArtifactError: Code(grpc.StatusCode.FAILED_PRECONDITION, 409),
+    errors.ParityError: Code(grpc.StatusCode.FAILED_PRECONDITION, 409),
     errors.InvalidInput: Code(grpc.StatusCode.INVALID_ARGUMENT, 400),
     errors.NotReady: Code(grpc.StatusCode.UNAVAILABLE, 503),
     errors.Overloaded: Code(grpc.StatusCode.RESOURCE_EXHAUSTED, 429),

@@ -47,7 +47,7 @@ class GrpcServer:
         self._address = address
         self._health = health.HealthServicer()
         self._server = grpc.aio.server(options=_OPTIONS)
-        self._server.add_generic_rpc_handlers(_handlers(predictor))
+        self._server.add_generic_rpc_handlers(handlers(predictor))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection((*SERVICES, HEALTH, reflection.SERVICE_NAME), self._server)
 
@@ -131,7 +131,8 @@ class _Methods:
         return messages.features_response(request.join, as_of_ms, rows)
 
 
-def _handlers(predictor: Predictor) -> tuple[grpc.GenericRpcHandler, ...]:
+def handlers(predictor: Predictor) -> tuple[grpc.GenericRpcHandler, ...]:
+    """What answers the calls of each service, bytes in and bytes out."""
     methods = _Methods(predictor)
     table: dict[str, dict[str, tuple[type[Message], Handler]]] = {
         INFERENCE: {

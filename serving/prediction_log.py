@@ -74,16 +74,16 @@ class PredictionLog:
     def _run(self) -> None:
         while (answer := self._queue.get()) is not None:
             for event in served(answer, self._server):
-                self._publish(event)
+                try:
+                    self._publisher.publish(event, key=event.entity, topic=self._topic)
+                except Exception as error:  # noqa: BLE001 - one prediction must not end the log of all others
+                    self._count_failure(error)
             self._taken_rows += len(answer.ids)
 
-    def _publish(self, event: PredictionServed) -> None:
-        try:
-            self._publisher.publish(event, key=event.entity, topic=self._topic)
-        except BigheadError as error:
-            self.failed += 1
-            if self.failed % _LOGGED_EVERY == 1:
-                _log.warning("%d predictions could not be logged so far: %s", self.failed, error)
+    def _count_failure(self, error: Exception) -> None:
+        self.failed += 1
+        if self.failed % _LOGGED_EVERY == 1:
+            _log.warning("%d predictions could not be logged so far: %s", self.failed, error)
 
 
 def served(answer: Answer, server: str) -> Iterator[PredictionServed]:

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
+from starlette.exceptions import HTTPException
 
 from bighead.errors import BigheadError, InvalidInput
 from serving import messages
@@ -83,6 +84,7 @@ def build(predictor: Predictor) -> FastAPI:
     app = FastAPI(title="bighead model server", default_response_class=Json)
     app.add_exception_handler(BigheadError, _refused)
     app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(HTTPException, _unknown)
 
     @app.get("/health")
     @app.get("/v2/health/ready")
@@ -179,7 +181,12 @@ def _tensor(column: Column) -> dict[str, object]:
 
 async def _refused(request: Request, error: Exception) -> Response:
     http = code(error).http if isinstance(error, BigheadError) else 500
-    return JSONResponse({"error": str(error)}, status_code=http)
+    return Json({"error": str(error)}, status_code=http)
+
+
+async def _unknown(request: Request, error: Exception) -> Response:
+    http, detail = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, str(error))
+    return Json({"error": f"{request.method} {request.url.path}: {detail}"}, status_code=http)
 
 
 async def _malformed(request: Request, error: Exception) -> Response:
@@ -188,6 +195,8 @@ async def _malformed(request: Request, error: Exception) -> Response:
 
 
 def _problem(found: dict[str, Any]) -> str:
+    if isinstance(found.get("input"), bytes):
+        return "body: received bytes of another type; expected JSON, sent with content-type: application/json"
     place = ".".join(str(part) for part in found["loc"][1:]) or "body"
     received = repr(found.get("input"))
     return f"{place}: received {received if len(received) <= 60 else received[:57] + '...'}; {found['msg']}"

@@ -15,7 +15,7 @@ from bighead.events.codec import Codec
 from bighead.events.log import follow
 from bighead.events.message import Message
 from bighead.events.topics import DEAD_LETTERS, MODELS_EVENTS, SERVING_EVENTS, topic_name
-from bighead.events.types import DeadLetter, DeadLetterReplayed
+from bighead.events.types import DeadLetter, DeadLetterReplayed, ServerStopped
 from bighead.registry import ModelState
 from bighead.registry.views import VIEWED_EVENTS, ModelView, project
 
@@ -51,9 +51,11 @@ class LogState:
             case DeadLetterReplayed() as letter:
                 self._replayed.add((letter.topic, letter.partition, letter.offset, letter.stage))
             case event if isinstance(event, VIEWED_EVENTS):
-                view = self.models.get(event.model, ModelView(ModelState(event.model)))
+                concerned = list(self.models) if isinstance(event, ServerStopped) else [event.model]
+                views = {name: self.models.get(name, ModelView(ModelState(name))) for name in concerned}
+                changed = {name: project(view, event, message.position) for name, view in views.items()}
                 # A new dict for each change: a page that is being written keeps the one it began with.
-                self.models = {**self.models, event.model: project(view, event, message.position)}
+                self.models = {**self.models, **changed}
 
     @property
     def dead_letters(self) -> list[DeadLetterCount]:

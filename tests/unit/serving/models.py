@@ -1,0 +1,137 @@
+"""Small ONNX models and their records, so that tests of serving are quick."""
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+from onnx import TensorProto, helper
+
+from bighead import artifacts
+from bighead.events.types import ModelRecord, Signature, Tensor
+
+FLOAT = TensorProto.FLOAT
+
+
+def save(path: Path, graph: onnx.GraphProto) -> Path:
+    """Writes a model of one graph, in versions that every supported runtime reads."""
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", 3)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=9), path)
+    return path
+
+
+def times(path: Path, factor: float) -> Path:
+    """y = x * factor, for columns of shape [N, 1]."""
+    graph = helper.make_graph(
+        [helper.make_node("Mul", ["x", "w"], ["y"])],
+        "times",
+        [helper.make_tensor_value_info("x", FLOAT, [None, 1])],
+        [helper.make_tensor_value_info("y", FLOAT, [None, 1])],
+        [helper.make_tensor("w", FLOAT, [1], [factor])],
+    )
+    return save(path, graph)
+
+
+def times_record(artifact: artifacts.Artifact, factor: float, *, golden_factor: float | None = None) -> ModelRecord:
+    """The record of `times`; with `golden_factor` its golden row is that of another model."""
+    expected = 1.5 * (factor if golden_factor is None else golden_factor)
+    return ModelRecord(
+        artifact_uri=artifact.uri,
+        artifact_sha256=artifact.sha256,
+        artifact_size=artifact.size,
+        signature=Signature(
+            inputs=(Tensor(name="x", type="FP32", source="request"),), outputs=(Tensor(name="y", type="FP32"),)
+        ),
+        golden=json.dumps([{"inputs": {"x": 1.5}, "outputs": {"y": expected}}]),
+        parity=json.dumps({"max_abs_diff": 0.0, "tolerance": 1e-6, "rows": 1}),
+        started_ms=0,
+        finished_ms=0,
+    )
+
+
+def stored(folder: Path, path: Path) -> artifacts.Artifact:
+    """The file as it is put into an artifact store."""
+    return artifacts.put(str(folder / "artifacts"), path)
+
+
+def times_stored(folder: Path, factor: float) -> ModelRecord:
+    """`times` in an artifact store, and its record."""
+    return times_record(stored(folder, times(folder / f"times-{factor}.onnx", factor)), factor)
+
+
+# How the inputs of `mixed` are called, typed and sourced, and one golden row.
+MIXED_INPUTS = (
+    Tensor(name="delay", type="FP32", source="feature"),
+    Tensor(name="flights", type="INT64", source="feature"),
+    Tensor(name="carrier", type="BYTES", source="request"),
+    Tensor(name="is_late", type="BOOL", source="request"),
+    Tensor(name="hour", type="INT64", source="request"),
+)
+
+
+def mixed(path: Path) -> Path:
+    """One column of each kind: score = delay + flights + hour + is_late, and carrier as it came."""
+    columns = {"delay": FLOAT, "flights": TensorProto.INT64, "is_late": TensorProto.BOOL, "hour": TensorProto.INT64}
+    casts = [helper.make_node("Cast", [name], [f"{name}_f"], to=FLOAT) for name in columns]
+    graph = helper.make_graph(
+        [
+            *casts,
+            helper.make_node("Sum", [f"{name}_f" for name in columns], ["score"]),
+            helper.make_node("Concat", ["score", "delay_f"], ["both"], axis=1),
+            helper.make_node("Identity", ["carrier"], ["label"]),
+        ],
+        "mixed",
+        [helper.make_tensor_value_info(name, kind, [None, 1]) for name, kind in columns.items()]
+        + [helper.make_tensor_value_info("carrier", TensorProto.STRING, [None, 1])],
+        [
+            helper.make_tensor_value_info("score", FLOAT, [None, 1]),
+            helper.make_tensor_value_info("both", FLOAT, [None, 2]),
+            helper.make_tensor_value_info("label", TensorProto.STRING, [None, 1]),
+        ],
+    )
+    return save(path, graph)
+
+
+def mixed_stored(folder: Path, join: str | None = "flight") -> ModelRecord:
+    """`mixed` in an artifact store, and its record."""
+    inputs = {"delay": 2.5, "flights": 3, "carrier": "UA", "is_late": True, "hour": 7}
+    outputs: dict[str, Any] = {"score": 13.5, "both": [13.5, 2.5], "label": "UA"}
+    outputs_signature = (
+        Tensor(name="score", type="FP32"),
+        Tensor(name="both", type="FP32", shape=(2,)),
+        Tensor(name="label", type="BYTES"),
+    )
+    return replace(
+        times_record(stored(folder, mixed(folder / "mixed.onnx")), 1.0),
+        signature=Signature(inputs=MIXED_INPUTS, outputs=outputs_signature),
+        golden=json.dumps([{"inputs": inputs, "outputs": outputs}]),
+        join=join,
+    )
+
+
+def external(folder: Path, factor: float) -> Path:
+    """`times` with its factor in another file beside it, which exists and would be read."""
+    path = times(folder / "whole.onnx", factor)
+    model = onnx.load(path)
+    tensor = model.graph.initializer[0]
+    (folder / "weights.bin").write_bytes(tensor.raw_data or onnx.numpy_helper.to_array(tensor).tobytes())
+    tensor.ClearField("float_data")
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="weights.bin")
+    target = folder / "external.onnx"
+    target.write_bytes(model.SerializeToString())
+    return target
+
+
+def damaged(record: ModelRecord) -> ModelRecord:
+    """Changes a byte of the stored artifact, behind the registry's back."""
+    path = Path(record.artifact_uri.removeprefix("file://"))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+    if hashlib.sha256(content).hexdigest() == record.artifact_sha256:
+        raise AssertionError("the file did not change")
+    return record
