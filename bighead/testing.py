@@ -93,14 +93,14 @@ class SchemaRegistryServer:
         if self.failures:
             return self.failures.pop(0), {"message": "made to fail"}
         match [method, *map(unquote, path.strip("/").split("/"))]:
-            case ["GET", "schemas", "ids", schema_id] if int(schema_id) in self.schemas:
-                return 200, self.schemas[int(schema_id)]
+            case ["GET", "schemas", "ids", number] if int(number) in self.schemas:
+                return 200, self.schemas[int(number)]
             case ["GET", "subjects"]:
                 return 200, list(self.versions)
             case ["GET", "subjects", subject, "versions", version] if subject in self.versions:
-                number = len(self.versions[subject]) if version == "latest" else int(version)
-                found = self.versions[subject][number - 1]
-                return 200, self.schemas[found] | {"id": found, "subject": subject, "version": number}
+                newest = len(self.versions[subject]) if version == "latest" else int(version)
+                found = self.versions[subject][newest - 1]
+                return 200, self.schemas[found] | {"id": found, "subject": subject, "version": newest}
             case ["POST", "subjects", subject]:
                 for schema_id in self.versions.get(subject, []):
                     if json.loads(self.schemas[schema_id]["schema"]) == json.loads(body["schema"]):

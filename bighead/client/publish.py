@@ -41,10 +41,6 @@ class Publisher:
 
     def publish(self, event: Event, *, key: str, topic: str, traceparent: str | None = None) -> Delivery:
         """Sends a platform event to one of the platform's topics."""
-        if not key:
-            raise InvalidEvent(
-                f"{event.FULL_NAME} for {topic} has no key; expected the topic's key, see docs/events.md"
-            )
         check_belongs(self._settings.topic_prefix, topic, event.FULL_NAME)
         value = self.codec.encode(event, topic)
         return self._send(topic, event.FULL_NAME, key, value, event.time_ms, traceparent)

@@ -149,8 +149,7 @@ def list_schemas(as_json: bool = False) -> None:
 
     Example: bighead events schemas ls
     """
-    registry = SchemaRegistry(config.load().schema_registry)
-    found = [stored for stored in map(registry.latest, registry.subjects()) if stored is not None]
+    found = SchemaRegistry(config.load().schema_registry).all_latest()
     rows = [{"subject": row.subject, "version": row.version, "id": row.id, "kind": row.kind} for row in found]
     if as_json:
         for row in rows:

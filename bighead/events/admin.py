@@ -1,7 +1,6 @@
 """Creates and verifies topics and schemas. Idempotent; several programs may do it at the same time."""
 
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
@@ -20,7 +19,6 @@ from bighead.events.schemas import full_name_of, platform_schemas, subject_of
 from bighead.events.topics import TOPICS, partitions_of, topic_name
 
 _TIMEOUT_S = 30.0
-_REGISTRATIONS_AT_A_TIME = 4
 
 
 def ensure_topics(settings: Settings) -> None:
@@ -69,15 +67,14 @@ def verify_topics(settings: Settings) -> None:
 def register_schemas(settings: Settings) -> None:
     """Registers every platform event's schema under `{topic}-{full name}`."""
     schemas = platform_schemas()
-    wanted = [
-        (subject_of(topic_name(settings.topic_prefix, spec.name), event.FULL_NAME), schemas[event.FULL_NAME])
+    wanted = {
+        subject_of(topic_name(settings.topic_prefix, spec.name), event.FULL_NAME): schemas[event.FULL_NAME]
         for spec in TOPICS
         for event in spec.types
-    ]
+    }
     registry = SchemaRegistry(settings.schema_registry)
     try:
-        with ThreadPoolExecutor(_REGISTRATIONS_AT_A_TIME) as pool:
-            list(pool.map(lambda pair: registry.register(*pair), wanted))
+        registry.register_all(wanted)
     finally:
         registry.close()
 

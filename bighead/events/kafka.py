@@ -21,6 +21,8 @@ def producer_config(settings: Settings) -> Config:
         "message.max.bytes": 8 * 1024 * 1024,
         # The default of 100 ms would be the time of every transaction's first retry.
         "retry.backoff.ms": 5,
+        # How long a topic that the broker does not know is waited for.
+        "topic.metadata.propagation.max.ms": 5000,
     }
 
 

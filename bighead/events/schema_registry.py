@@ -7,6 +7,7 @@ import json
 import random
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -20,6 +21,7 @@ ATTEMPTS = 7
 FIRST_WAIT_S = 0.1
 LONGEST_WAIT_S = 2.0
 TIMEOUT_S = 10.0
+_AT_A_TIME = 4
 _TO_BE_TRIED_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 
 
@@ -69,9 +71,19 @@ class SchemaRegistry:
         """Every subject, sorted."""
         return sorted(self._ask("GET", "subjects") or [])
 
+    def all_latest(self) -> list[Stored]:
+        """The newest schema under every subject."""
+        with ThreadPoolExecutor(_AT_A_TIME) as pool:
+            return [stored for stored in pool.map(self.latest, self.subjects()) if stored is not None]
+
     def versions(self, subject: str) -> list[int]:
         """The numbers of a subject's versions; empty for an unknown subject."""
         return list(self._ask("GET", f"subjects/{quote(subject, safe='')}/versions") or [])
+
+    def register_all(self, wanted: Mapping[str, Mapping[str, Any]]) -> None:
+        """Registers schemas by subject."""
+        with ThreadPoolExecutor(_AT_A_TIME) as pool:
+            list(pool.map(lambda pair: self.register(*pair), wanted.items()))
 
     def register(self, subject: str, schema: Mapping[str, Any]) -> int:
         """Registers a schema under FULL_TRANSITIVE; the id, whether it is new or not."""
@@ -95,7 +107,9 @@ class SchemaRegistry:
                     return None
                 if answer.is_success:
                     return answer.json()
-                if answer.status_code not in _TO_BE_TRIED_AGAIN:
+                # A rule that two programs set at the same time is a conflict for one of them.
+                raced = answer.status_code == 409 and method == "PUT"
+                if answer.status_code not in _TO_BE_TRIED_AGAIN and not raced:
                     raise _refused(method, path, answer)
                 failure = f"HTTP {answer.status_code}: {answer.text[:200]}"
             if attempt < ATTEMPTS - 1:
