@@ -1,0 +1,232 @@
+"""Features of many queries at once, from tiles: numpy over one Arrow partition. Pure: knows no Spark, no tables.
+
+A window `floor(q - w, hop) <= t < q` is a run of tiles of its hop's level, then heads: the hours of the current day,
+the five minutes of the current hour, the events of the current five minutes, as far as they are finer than its hop. A
+head begins where its parent tile does, so one running reduction per parent answers however many queries fall into it.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from bighead.features.compiled import CompiledGroup
+from bighead.features.windows import DAY_MS, FIVE_MINUTES_MS, HOUR_MS, Window
+
+Ints: TypeAlias = npt.NDArray[np.int64]
+Values: TypeAlias = npt.NDArray[Any]
+
+BLOCK_MS = 8 * DAY_MS
+"""Queries of one entity within eight days are answered together, by one task: a hot key spreads over its blocks."""
+
+
+class Kind(IntEnum):
+    """What a row is: a question, or a state. States are numbered in the order in which a window meets them."""
+
+    QUERY = 0
+    BASE = 1
+    DAY = 2
+    HOUR = 3
+    FIVE_MINUTES = 4
+    EVENT = 5
+
+
+KIND_OF_HOP = {DAY_MS: Kind.DAY, HOUR_MS: Kind.HOUR, FIVE_MINUTES_MS: Kind.FIVE_MINUTES}
+_SIZE_MS = {kind: size_ms for size_ms, kind in KIND_OF_HOP.items()}
+_PARENT_MS = {Kind.HOUR: DAY_MS, Kind.FIVE_MINUTES: HOUR_MS, Kind.EVENT: FIVE_MINUTES_MS}
+
+
+def reach_ms(group: CompiledGroup, kind: Kind) -> int:
+    """How far before a query a window reads tiles of this kind; 0 where they only serve heads."""
+    windows = [feature.window for feature in group.features if feature.window]
+    lengths = [window.length_ms + window.hop_ms for window in windows if KIND_OF_HOP[window.hop_ms] is kind]
+    return max(lengths, default=0)
+
+
+def kinds_of(group: CompiledGroup) -> list[Kind]:
+    """The kinds of tiles that the group's windows read, coarse first; BASE where one looks back for ever."""
+    hops = [feature.window.hop_ms if feature.window else DAY_MS for feature in group.features]
+    tiles = [kind for size_ms, kind in KIND_OF_HOP.items() if size_ms <= max(hops)]
+    return [Kind.BASE, *tiles] if any(feature.window is None for feature in group.features) else tiles
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """One thing to reduce over runs of states: a value for each state and one neutral value after the last."""
+
+    values: Values
+    function: np.ufunc
+    neutral: Any
+
+
+@dataclass(frozen=True)
+class Queries:
+    """What is asked, in the order of (place, time). A place is one entity and block."""
+
+    rows: Ints
+    places: Ints
+    at_ms: Ints
+    blocks_ms: Ints
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
+class States:
+    """The states that belong to the queries' places, kind after kind, each in the order of (place, time)."""
+
+    table: pa.Table
+    keys: Ints
+    starts: dict[Kind, int]
+    span_ms: int
+    reach_ms: int
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @cached_property
+    def ends(self) -> dict[Kind, int]:
+        """Where each kind ends."""
+        edges = [*self.starts.values(), len(self)]
+        return dict(zip(self.starts, edges[1:], strict=True))
+
+
+class AsOf:
+    """The queries and states of one partition, and reductions of the states over the queries' windows."""
+
+    def __init__(self, group: CompiledGroup, partition: pa.Table) -> None:
+        self.queries, self.states = _split(group, partition)
+        self._heads: dict[tuple[Kind, str], Values] = {}
+        self._runs: dict[Window | None, tuple[Ints, Ints]] = {}
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """A state column of the states."""
+        return self.states.table.column(name)
+
+    def numbers(self, name: str) -> Values:
+        """A state column of the states as numpy; it has no nulls."""
+        values: Values = self.column(name).to_numpy()
+        return values
+
+    def reduce(self, name: str, reduction: Reduction, window: Window | None) -> Values:
+        """For each query the reduction over the states that its window holds, from the oldest to the newest."""
+        first, last = self._run(window)
+        total = _reduce_runs(reduction, first, last)
+        kind = KIND_OF_HOP[window.hop_ms] if window else Kind.DAY
+        if window is None:
+            begin_ms = self.queries.blocks_ms
+            first, last = self._place(Kind.BASE, begin_ms), self._place(Kind.BASE, begin_ms + 1)
+            total = reduction.function(_reduce_runs(reduction, first, last), total)
+        for finer in Kind:
+            if finer > kind:
+                total = reduction.function(total, self._head(finer, name, reduction))
+        return total
+
+    def _run(self, window: Window | None) -> tuple[Ints, Ints]:
+        if window not in self._runs:
+            at_ms, hop_ms = self.queries.at_ms, window.hop_ms if window else DAY_MS
+            from_ms = _floor(at_ms - window.length_ms, hop_ms) if window else self.queries.blocks_ms
+            kind = KIND_OF_HOP[hop_ms]
+            self._runs[window] = (self._place(kind, from_ms), self._place(kind, _floor(at_ms, hop_ms)))
+        return self._runs[window]
+
+    def _head(self, kind: Kind, name: str, reduction: Reduction) -> Values:
+        if (kind, name) not in self._heads:
+            at_ms = self.queries.at_ms
+            first = self._place(kind, _floor(at_ms, _PARENT_MS[kind]))
+            last = self._place(kind, _floor(at_ms, _SIZE_MS[kind]) if kind in _SIZE_MS else at_ms)
+            running = self._running(kind, reduction)
+            newest = running[np.maximum(last - 1 - self.states.starts[kind], 0)] if len(running) else reduction.neutral
+            self._heads[kind, name] = np.where(last > first, newest, reduction.neutral)
+        return self._heads[kind, name]
+
+    def _running(self, kind: Kind, reduction: Reduction) -> Values:
+        """For each state of a kind the reduction from the first of its parent tile to itself."""
+        where = slice(self.states.starts[kind], self.states.ends[kind])
+        keys, running = self.states.keys[where], reduction.values[where].copy()
+        if not len(keys):
+            return running
+        # Blocks begin at midnight, so that parents can be told apart by the time since their block's begin.
+        places, since = np.divmod(keys, self.states.span_ms)
+        parents = places * self.states.span_ms + _floor(since - self.states.reach_ms, _PARENT_MS[kind])
+        edges = np.flatnonzero(np.diff(parents, prepend=parents[0] - 1, append=parents[-1] + 1))
+        longest, step = int(np.diff(edges).max()), 1
+        while step < longest:
+            same = parents[step:] == parents[:-step]
+            running[step:] = np.where(same, reduction.function(running[:-step], running[step:]), running[step:])
+            step *= 2
+        return running
+
+    def _place(self, kind: Kind, time_ms: Ints) -> Ints:
+        """For each query where the first state of a kind at or after `time_ms` lies."""
+        where = slice(self.states.starts[kind], self.states.ends[kind])
+        since = time_ms - self.queries.blocks_ms + self.states.reach_ms
+        wanted = self.queries.places * self.states.span_ms + since
+        return np.searchsorted(self.states.keys[where], wanted).astype(np.int64) + where.start
+
+
+def _reduce_runs(reduction: Reduction, first: Ints, last: Ints) -> Values:
+    if not len(first):
+        return reduction.values[:0]
+    pairs = np.stack((first, last), axis=1).ravel()
+    return np.where(last > first, reduction.function.reduceat(reduction.values, pairs)[::2], reduction.neutral)
+
+
+def _floor(time_ms: Ints, step_ms: int) -> Ints:
+    return time_ms - time_ms % step_ms
+
+
+def _split(group: CompiledGroup, partition: pa.Table) -> tuple[Queries, States]:
+    """Sorts a partition's rows into queries and states; states of places that nobody asks about are left out."""
+    kinds = partition.column("kind").to_numpy()
+    blocks = partition.column("block").to_numpy()
+    at_ms = partition.column("at_ms").to_numpy()
+    entities = pc.dictionary_encode(partition.column("entity").combine_chunks()).indices.to_numpy().astype(np.int64)
+    first_block = int(blocks.min(initial=0))
+    pairs = entities * (int(blocks.max(initial=0)) - first_block + 1) + (blocks - first_block)
+    asked = np.flatnonzero(kinds == Kind.QUERY)
+    known, places = np.unique(pairs[asked], return_inverse=True)
+    order = np.lexsort((at_ms[asked], places))
+    asked = asked[order]
+    queries = Queries(
+        rows=partition.column("row").combine_chunks().fill_null(0).to_numpy()[asked],
+        places=places[order].astype(np.int64),
+        at_ms=at_ms[asked],
+        blocks_ms=blocks[asked] * BLOCK_MS,
+    )
+    return queries, _states(group, partition, kinds, pairs, known, at_ms - blocks * BLOCK_MS)
+
+
+def _states(
+    group: CompiledGroup, partition: pa.Table, kinds: Values, pairs: Ints, known: Ints, since_ms: Ints
+) -> States:
+    reach = max(reach_ms(group, kind) for kind in Kind)
+    span_ms = reach + BLOCK_MS + DAY_MS
+    if len(known) * span_ms >= 2**63:
+        raise OverflowError(f"{len(known)} entities and blocks in one partition are too many; use more partitions")
+    rows: list[Ints] = []
+    keys: list[Ints] = []
+    starts: dict[Kind, int] = {}
+    for kind in Kind:
+        if kind is not Kind.QUERY:
+            mine = np.flatnonzero(kinds == kind)
+            places = np.minimum(np.searchsorted(known, pairs[mine]), max(len(known) - 1, 0))
+            wanted = known[places] == pairs[mine] if len(known) else np.zeros(len(mine), np.bool_)
+            mine, key = mine[wanted], (places * span_ms + since_ms[mine] + reach)[wanted]
+            order = np.lexsort((*_log_order(partition, mine), key)) if kind is Kind.EVENT else np.argsort(key)
+            starts[kind] = sum(len(part) for part in rows)
+            rows.append(mine[order])
+            keys.append(key[order])
+    return States(partition.take(pa.array(np.concatenate(rows))), np.concatenate(keys), starts, span_ms, reach)
+
+
+def _log_order(partition: pa.Table, rows: Ints) -> tuple[Ints, Ints]:
+    """Offset and partition of events, the least significant first: they decide between events of one millisecond."""
+    taken = partition.select(["row", "log_partition"]).take(pa.array(rows))
+    return taken.column("row").to_numpy(), taken.column("log_partition").to_numpy()

@@ -1,0 +1,160 @@
+"""Point-in-time training sets: each row of a left table with the features of a Join as of the row's time.
+
+Knows Spark. Each group is reduced to tiles by SQL; queries and the tiles that they may need meet by entity and block of
+days (`batch.asof`); the groups' answers are joined back by row.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import reduce
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.storagelevel import StorageLevel
+
+from batch.answers import answer_batches
+from batch.asof import BLOCK_MS, KIND_OF_HOP, Kind, kinds_of, reach_ms
+from batch.tables import check_columns, source_events
+from bighead.compile.spark import (
+    ENTITY,
+    OFFSET,
+    PARTITION,
+    SQL_TYPES,
+    START,
+    before_sql,
+    entity_sql,
+    events_sql,
+    floor_sql,
+    merged_sql,
+    quoted,
+)
+from bighead.errors import ConfigError
+from bighead.features.compiled import CompiledGroup, CompiledJoin, group_of_json
+from bighead.features.types import ValueType
+from bighead.features.windows import DAY_MS, FIVE_MINUTES_MS
+
+_ROW = "__row"
+_AT = "__at_ms"
+_SIZE_MS = {kind: size_ms for size_ms, kind in KIND_OF_HOP.items()}
+
+
+@contextmanager
+def with_features(
+    spark: SparkSession, lake: str, join: CompiledJoin, left: DataFrame, time: str, versions: Mapping[str, int]
+) -> Iterator[DataFrame]:
+    """`left` with the join's columns in the order of `join.kinds`; `versions` of each source table, by its name."""
+    numbered = _numbered(join, left, time).persist(StorageLevel.MEMORY_AND_DISK)
+    try:
+        oldest_ms, newest_ms = _bounds(numbered, time)
+        answers = []
+        for group in join.groups:
+            events = source_events(spark, lake, group, versions[group.definition.source.table])
+            answers.append(_answers(spark, _needed(events, group, oldest_ms, newest_ms), group, numbered))
+        yield _joined(join, left, numbered, answers)
+    finally:
+        numbered.unpersist()
+
+
+def _joined(join: CompiledJoin, left: DataFrame, numbered: DataFrame, answers: list[DataFrame]) -> DataFrame:
+    joined = reduce(lambda one, other: one.join(other.hint("shuffle_hash"), _ROW, "left"), answers, numbered)
+    derived = [f"{expression.sql('spark')} AS {quoted(name)}" for name, expression in join.derivations.items()]
+    return joined.selectExpr("*", *derived).select(*(quoted(name) for name in (*left.columns, *join.kinds)))
+
+
+def _numbered(join: CompiledJoin, left: DataFrame, time: str) -> DataFrame:
+    """The left rows with a number each, which rejoins the groups' answers."""
+    check_columns(f"the left table of join {join.name!r}", left.schema, join.key_kinds | {time: ValueType.LONG})
+    taken = sorted(set(left.columns) & set(join.kinds))
+    if taken:
+        raise ConfigError(
+            f"the left table of join {join.name!r} has columns of the join: {', '.join(taken)}; drop them"
+        )
+    return left.withColumn(_ROW, F.monotonically_increasing_id()).withColumn(_AT, F.col(quoted(time)).cast("bigint"))
+
+
+def _bounds(numbered: DataFrame, time: str) -> tuple[int, int]:
+    """The oldest and the newest time of the left rows."""
+    row = numbered.agg(F.min(_AT), F.max(_AT), F.count(F.when(F.col(_AT).isNull(), 1))).collect()[0]
+    if row[2]:
+        raise ConfigError(f"{row[2]} rows of the left table have no {time!r}; give each row its time, milliseconds")
+    return int(row[0] or 0), int(row[1] or 0)
+
+
+def _needed(events: DataFrame, group: CompiledGroup, oldest_ms: int, newest_ms: int) -> DataFrame:
+    """The events that any of the queries can see; Delta skips files by this."""
+    time = F.col(quoted(group.definition.source.time))
+    seen = events.where(time < newest_ms)
+    return seen if group.longest_ms is None else seen.where(time >= oldest_ms - group.longest_ms - DAY_MS)
+
+
+def _answers(spark: SparkSession, events: DataFrame, group: CompiledGroup, numbered: DataFrame) -> DataFrame:
+    """`__row` and the group's features for every left row."""
+    rows = _partition_rows(spark, events, group, numbered).repartition(ENTITY, "block")
+    features = ", ".join(f"{quoted(feature.name)} {SQL_TYPES[feature.kind]}" for feature in group.features)
+    return rows.mapInArrow(_task(group.to_json()), f"row BIGINT, {features}").withColumnRenamed("row", _ROW)
+
+
+def _task(definition: str) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """What a worker runs; the definition travels as text."""
+    return lambda batches: answer_batches(group_of_json(definition), batches)
+
+
+def _partition_rows(spark: SparkSession, source: DataFrame, group: CompiledGroup, numbered: DataFrame) -> DataFrame:
+    """Queries, tiles and the events of the queries' five minutes, in the columns that `batch.asof` reads."""
+    view = _Views(spark, group.name)
+    events = view(events_sql(group, view(source, "source")), "events")
+    keys = {quoted(key): kind for key, kind in zip(group.keys, group.key_kinds, strict=True)}
+    left = view(numbered.selectExpr(f"{entity_sql(keys)} AS {ENTITY}", f"{_AT} AS {START}", f"{_ROW} AS row"), "left")
+    tiles: dict[Kind, str] = {}
+    finer = events
+    for kind in reversed([kind for kind in kinds_of(group) if kind is not Kind.BASE]):
+        tiles[kind] = finer = view(merged_sql(group, finer, floor_sql(START, _SIZE_MS[kind])), kind.name)
+    parts = [_part(group, Kind.QUERY, left, "row", "NULL", states=False), _heads(group, events, left)]
+    parts += [_part(group, kind, name) for kind, name in tiles.items()]
+    if Kind.BASE in kinds_of(group):
+        block = floor_sql(START, BLOCK_MS)
+        blocks = view(merged_sql(group, tiles[Kind.DAY], block), "blocks")
+        asked = f"(SELECT DISTINCT {ENTITY}, {block} AS {START} FROM {left})"
+        parts.append(_part(group, Kind.BASE, view(before_sql(group, blocks, asked), "base")))
+    return spark.sql(" UNION ALL ".join(parts))
+
+
+class _Views:
+    """Names for the steps of one group's query."""
+
+    def __init__(self, spark: SparkSession, group: str) -> None:
+        self._spark = spark
+        self._group = group
+
+    def __call__(self, step: DataFrame | str, name: str) -> str:
+        frame = self._spark.sql(step) if isinstance(step, str) else step
+        frame.createOrReplaceTempView(f"__{self._group}_{name.lower()}")
+        return f"__{self._group}_{name.lower()}"
+
+
+def _part(
+    group: CompiledGroup, kind: Kind, source: str, row: str = "NULL", partition: str = "NULL", *, states: bool = True
+) -> str:
+    """Rows of one kind, once for each block whose queries may read them."""
+    reach = reach_ms(group, kind)
+    block = f"({floor_sql(START, BLOCK_MS)}) DIV {BLOCK_MS}L"
+    if reach:
+        last = f"({floor_sql(f'({START} + {reach}L)', BLOCK_MS)}) DIV {BLOCK_MS}L"
+        block = f"EXPLODE(SEQUENCE({block}, {last}))"
+    columns = ", ".join(
+        name if states else f"CAST(NULL AS {SQL_TYPES[kind_of_state]}) AS {name}"
+        for name, kind_of_state in group.state_columns
+    )
+    return (
+        f"SELECT {ENTITY}, {block} AS block, {int(kind)} AS kind, {START} AS at_ms, CAST({row} AS BIGINT) AS row, "
+        f"CAST({partition} AS BIGINT) AS log_partition, {columns} FROM {source}"
+    )
+
+
+def _heads(group: CompiledGroup, events: str, left: str) -> str:
+    """The events of the five minutes in which a query of the same entity lies; without queries none are moved."""
+    minutes = floor_sql(START, FIVE_MINUTES_MS)
+    asked = f"(SELECT DISTINCT {ENTITY} AS asked_entity, {minutes} AS asked_ms FROM {left})"
+    heads = f"(SELECT * FROM {events} LEFT SEMI JOIN {asked} ON {ENTITY} = asked_entity AND {minutes} = asked_ms)"
+    return _part(group, Kind.EVENT, heads, OFFSET, PARTITION)
