@@ -255,10 +255,10 @@ class ModelsClient:
                     steps = loaded.get(event.server, {})
                     return replace(changed, server=event.server, steps=steps, swap_us=event.swap_us)
                 case ModelLoadFailed():
-                    kept = "no version answers" if event.kept_version is None else f"{event.kept_version} still answers"
+                    kept = "No version" if event.kept_version is None else f"Version {event.kept_version} still"
                     raise ModelError(
                         f"{event.server} could not load version {event.version} of {event.model!r}: step "
-                        f"{event.step!r} failed: {event.error}. {kept.capitalize()}"
+                        f"{event.step!r} failed: {event.error}. {kept} answers"
                     )
         raise DeadlineExceeded(
             f"version {changed.version} of {changed.model!r} is deployed, but no server reported within "
