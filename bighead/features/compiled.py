@@ -109,6 +109,9 @@ class CompiledGroup:
     def to_json(self) -> str:
         """The definition with the column types that it was checked against, as it travels in events."""
         value = group_to_json(self.definition) | {"columns": {name: self.columns[name] for name in self.source_columns}}
+        # Groups share a source: what this one does not select is no part of its meaning, and its columns do not travel.
+        select = value["source"]["select"]
+        value["source"]["select"] = {name: text for name, text in select.items() if name in self.inputs}
         return json.dumps(value, sort_keys=True)
 
     @cached_property
