@@ -133,7 +133,6 @@ def test_creating_twice_changes_nothing(cli: Cli) -> None:
 def test_schemas_are_listed_and_shown(cli: Cli) -> None:
     cli.create()
     subject = f"{cli.topic}-shop.OrderPlaced"
-    assert any(line.startswith(subject) for line in cli.ok("schemas"))
     listed = [json.loads(line) for line in cli.ok("schemas", "ls", "--json")]
     assert [(row["version"], row["kind"]) for row in listed if row["subject"] == subject] == [(1, "AVRO")]
     assert json.loads("\n".join(cli.ok("schemas", "show", subject)))["name"] == "OrderPlaced"
