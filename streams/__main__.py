@@ -14,6 +14,7 @@ from streams.app import ALL, build
 def main(only: str | None) -> None:
     """Run the stream worker."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # one line for each schema that is asked for
     try:
         worker = build(config.load(), only.split(",") if only else ALL)
     except BigheadError as error:

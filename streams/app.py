@@ -15,12 +15,15 @@ from bighead.events.codec import Codec
 from bighead.events.dead_letters import DeadLetters
 from bighead.events.guard import Guard
 from streams.catalog import CatalogService
+from streams.committed import read_committed
 from streams.heartbeat import HeartbeatService
 from streams.lane import LaneService
 from streams.materializer import MaterializerService
+from streams.monitoring import MonitoringService
 from streams.registry import RegistryService
+from streams.views import register
 
-SERVICES = ("lane", "materializer", "registry")
+SERVICES = ("lane", "materializer", "registry", "monitoring")
 AGENTS = "views"
 ALL = (*SERVICES, AGENTS)
 SESSION_S = 10
@@ -41,15 +44,15 @@ def build(settings: Settings, only: Iterable[str] = ALL) -> mode.Worker:
 
     running = [*services.values(), HeartbeatService(settings, states)]
     if AGENTS not in wanted:
-        return mode.Worker(*running, override_logging=False)
+        return mode.Worker(*running, override_logging=False, redirect_stdouts=False)
     app = faust_app(settings)
     services[AGENTS] = app
-    return faust.Worker(app, *running, override_logging=False, redirect_stdouts=False)
+    return faust.Worker(app, *running, override_logging=False, redirect_stdouts=False, quiet=True)
 
 
 def faust_app(settings: Settings) -> faust.App:
     """The Faust app with its agents. It keeps no tables and serves no pages."""
-    return faust.App(
+    app = faust.App(
         f"{settings.topic_prefix}-worker",
         broker=[f"kafka://{address}" for address in settings.kafka.split(",")],
         store="memory://",
@@ -59,6 +62,9 @@ def faust_app(settings: Settings) -> faust.App:
         broker_session_timeout=SESSION_S,
         broker_rebalance_timeout=SESSION_S,
     )
+    read_committed(app)
+    register(app, settings)
+    return app
 
 
 def _services(settings: Settings, wanted: list[str]) -> dict[str, ServiceT]:
@@ -75,6 +81,9 @@ def _services(settings: Settings, wanted: list[str]) -> dict[str, ServiceT]:
         made["materializer"] = MaterializerService(settings, guard, catalog)
     if "registry" in wanted:
         made["registry"] = RegistryService(settings)
+    if "monitoring" in wanted:
+        guard = Guard(codec, dead_letters, "monitoring", settings)
+        made["monitoring"] = MonitoringService(settings, codec, guard)
     return made
 
 

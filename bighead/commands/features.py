@@ -1,0 +1,305 @@
+"""`bighead features`: apply definitions, look at them, read values online, and start what batch does with them."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from bighead import config
+from bighead.client.catalog import read_catalog
+from bighead.client.features import Applied, apply, load_definitions, switch
+from bighead.client.online import OnlineReader
+from bighead.client.redis import RedisPipeline
+from bighead.client.visibility import Visibility
+from bighead.clock import wall_clock_ms
+from bighead.commands.text import columns, json_line
+from bighead.config import Settings
+from bighead.errors import InvalidInput
+from bighead.events.codec import Codec
+from bighead.features.catalog import Catalog
+from bighead.features.compiled import describe
+from bighead.features.plan import FeatureRow
+from bighead.features.types import ValueType
+
+READ_TIMEOUT_S = 5.0
+Command = TypeVar("Command", bound=Callable[..., object])
+
+
+@click.group()
+def command() -> None:
+    """Define features once: apply them, read them online, backfill them, make training sets of them."""
+
+
+def _changes(function: Command) -> Command:
+    """The options of commands that change the catalog."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="One JSON object a line."),
+        click.option("--wait", "wait_s", type=float, metavar="SECONDS", help="Wait until the stream worker follows."),
+        click.option("--actor", help="Who changes it.  [default: BIGHEAD_ACTOR]"),
+        click.option("--reason", default="", help="Why; it is kept with the event."),
+    ):
+        function = option(function)
+    return function
+
+
+@command.command("apply")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--activate", is_flag=True, help="Let changed groups answer at once, before they are filled.")
+@_changes
+def apply_command(
+    file: Path, activate: bool, actor: str | None, reason: str, wait_s: float | None, as_json: bool
+) -> None:
+    """Apply the GroupBys and Joins that a Python file of yours defines.
+
+    All are checked before anything is changed. What is applied already is left as it is; a changed group is a new
+    epoch, filled beside the old one until it is activated.
+
+    Example: bighead features apply examples/flights/features.py --reason "delays of the plane"
+    """
+    settings = config.load()
+    definitions = load_definitions(file)
+    applied = apply(
+        settings, definitions, actor=actor or settings.actor, reason=reason or f"applied {file}", activate=activate
+    )
+    _report(settings, applied, wait_s, as_json)
+
+
+@command.command("activate")
+@click.argument("group")
+@click.option("--epoch", type=click.IntRange(1), required=True, help="The epoch that answers from now on.")
+@_changes
+def activate_command(
+    group: str, epoch: int, actor: str | None, reason: str, wait_s: float | None, as_json: bool
+) -> None:
+    """Make an epoch of a group the one that answers; an earlier one is a roll-back.
+
+    Example: bighead features activate carrier_delay --epoch 2 --reason "filled and compared"
+    """
+    settings = config.load()
+    applied = switch(settings, group, epoch, actor=actor or settings.actor, reason=reason or "activated")
+    _report(settings, applied, wait_s, as_json)
+
+
+@command.command("ls")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def ls_command(as_json: bool) -> None:
+    """List groups and joins with their epochs.
+
+    Example: bighead features ls
+    """
+    catalog = _catalog(config.load())
+    rows = [*_group_rows(catalog), *_join_rows(catalog)]
+    if as_json:
+        for row in rows:
+            click.echo(json_line(row))
+        return
+    names = ("kind", "name", "epoch", "active", "keys", "features", "source", "cut")
+    click.echo(columns(names, ([_cell(row[name]) for name in names] for row in rows)))
+
+
+@command.command("show")
+@click.argument("name")
+def show_command(name: str) -> None:
+    """Show a group or a join: definition, types, features.
+
+    Example: bighead features show carrier_delay
+    """
+    catalog = _catalog(config.load())
+    if name in catalog.joins:
+        join = catalog.join(name)
+        shown = {
+            "join": name,
+            "epoch": catalog.joins[name].epoch,
+            "definition": json.loads(join.to_json()),
+            "keys": {key: str(kind) for key, kind in join.key_kinds.items()},
+            "columns": {column: str(kind) for column, kind in join.kinds.items()},
+        }
+    else:
+        one = catalog.group(name)
+        shown = {
+            "group": name,
+            "epoch": one.epoch,
+            "cut": _time(one.cut_ms),
+            "definition": json.loads(one.group.to_json()),
+            "features": describe(one.group),
+        }
+    click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+
+
+@command.command("get")
+@click.argument("join")
+@click.argument("keys", nargs=-1, required=True, metavar="KEY=VALUE...")
+@click.option("--as-of", metavar="TIME", help="ISO 8601 or milliseconds since the epoch.  [default: now]")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def get_command(join: str, keys: tuple[str, ...], as_of: str | None, as_json: bool) -> None:
+    """Read the features of one entity from the online store.
+
+    Example: bighead features get flight carrier=UA origin=EWR tailnum=N14228
+    """
+    settings = config.load()
+    catalog = _catalog(settings)
+    kinds = catalog.join(join).key_kinds
+    entity = dict(_key(text, kinds) for text in keys)
+    row = asyncio.run(_read(settings, catalog, join, entity, _milliseconds(as_of)))
+    if as_json:
+        click.echo(json_line(asdict(row)))
+        return
+    table = ([name, _cell(value), row.statuses[name]] for name, value in row.values.items())
+    click.echo(columns(("feature", "value", "status"), table))
+
+
+@command.command("backfill")
+@click.argument("group", required=False)
+@click.option("--all", "everything", is_flag=True, help="Every active group.")
+@click.option("--until", required=True, metavar="DATE", help="A midnight, UTC: batch owns what lies before it.")
+def backfill_command(group: str | None, everything: bool, until: str) -> None:
+    """Let batch compute the tiles below a midnight from the tables of the same events.
+
+    Example: bighead features backfill --all --until 2013-11-01
+    """
+    if (group is None) != everything:
+        raise InvalidInput("a backfill is of one group or of --all; name one of the two")
+    chosen = ["--all"] if group is None else ["--group", group]
+    _batch("backfill", *chosen, "--cut", str(_milliseconds(until)))
+
+
+@command.command("training-set")
+@click.argument("join")
+@click.option("--left", required=True, metavar="TABLE", help="Table of keys, times and labels, relative to the lake.")
+@click.option("--output", required=True, metavar="TABLE", help="Table to write, relative to the lake.")
+@click.option("--time", required=True, metavar="COLUMN", help="The column of `--left` with the time of each row.")
+def training_set_command(join: str, left: str, output: str, time: str) -> None:
+    """Give each row of a table the features as they were at its time.
+
+    Example: bighead features training-set flight --left flights/labels --output flights/training --time as_of_ms
+    """
+    _batch("training-set", "--join", join, "--left", left, "--output", output, "--time", time)
+
+
+def _report(settings: Settings, applied: Applied, wait_s: float | None, as_json: bool) -> None:
+    for change in applied.changes:
+        if as_json:
+            click.echo(json_line(asdict(change)))
+            continue
+        click.echo(f"{change.verdict:<9}  {change.kind:<5}  {change.name}, epoch {change.epoch}")
+        if change.waits:
+            click.echo(
+                f"{'':11}epoch {change.active} answers until you run: "
+                f"bighead features activate {change.name} --epoch {change.epoch}"
+            )
+    if wait_s is not None and applied.positions:
+        visibility = Visibility(settings)
+        try:
+            visibility.wait(applied.positions, wait_s)
+        finally:
+            visibility.close()
+
+
+def _catalog(settings: Settings) -> Catalog:
+    codec = Codec(settings.schema_registry)
+    try:
+        return read_catalog(settings, codec)
+    finally:
+        codec.close()
+
+
+def _group_rows(catalog: Catalog) -> list[dict[str, Any]]:
+    return [
+        {
+            "kind": "group",
+            "name": name,
+            "epoch": epoch,
+            "active": catalog.active.get(name) == epoch,
+            "keys": list(one.group.keys),
+            "features": len(one.group.features),
+            "source": one.group.definition.source.topic,
+            "cut": _time(one.cut_ms),
+        }
+        for (name, epoch), one in sorted(catalog.groups.items())
+    ]
+
+
+def _join_rows(catalog: Catalog) -> list[dict[str, Any]]:
+    joins = [(one, catalog.join(name)) for name, one in sorted(catalog.joins.items())]
+    return [
+        {
+            "kind": "join",
+            "name": join.name,
+            "epoch": one.epoch,
+            "active": True,
+            "keys": list(join.definition.left),
+            "features": len(join.kinds),
+            "source": [group.name for group in join.groups],
+            "cut": None,
+        }
+        for one, join in joins
+    ]
+
+
+async def _read(settings: Settings, catalog: Catalog, join: str, entity: dict[str, Any], as_of_ms: int) -> FeatureRow:
+    store = RedisPipeline(settings.redis)
+    try:
+        reader = OnlineReader(store, settings.topic_prefix, lambda: catalog)
+        (row,) = await reader.read(join, [entity], as_of_ms, READ_TIMEOUT_S)
+        return row
+    finally:
+        await store.close()
+
+
+def _key(text: str, kinds: dict[str, ValueType]) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or name not in kinds:
+        expected = ", ".join(f"{key}=<{kind}>" for key, kind in kinds.items())
+        raise InvalidInput(f"{text!r} is no key of this join; expected {expected}")
+    try:
+        match kinds[name]:
+            case ValueType.LONG:
+                return name, int(value)
+            case ValueType.BOOLEAN:
+                return name, {"true": True, "false": False}[value]
+            case _:
+                return name, value
+    except (ValueError, KeyError):
+        raise InvalidInput(f"key {name!r} is {kinds[name]}; received {value!r}") from None
+
+
+def _milliseconds(text: str | None) -> int:
+    if text is None:
+        return wall_clock_ms()
+    if text.isdecimal():
+        return int(text)
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidInput(f"{text!r} is no time; expected ISO 8601, as 2013-11-01T06:00Z, or milliseconds") from None
+    return round((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def _time(time_ms: int | None) -> str | None:
+    return None if time_ms is None else datetime.fromtimestamp(time_ms / 1000, UTC).isoformat()
+
+
+def _cell(value: object) -> str:
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case list():
+            return ", ".join(value)
+    return str(value)
+
+
+def _batch(*arguments: str) -> None:
+    """Runs a batch program with this process's settings; its exit code is ours."""
+    environment = config.inherited_environment() | config.variables(config.load())
+    done = subprocess.run([sys.executable, "-m", "batch", *arguments], env=environment, check=False)
+    if done.returncode:
+        sys.exit(done.returncode)

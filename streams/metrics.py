@@ -1,0 +1,149 @@
+"""Live metrics of binary classifiers: predictions joined with what became of them. Pure.
+
+What is kept decides the figures, not the order in which the two logs were read: the newest `MOST` predictions of each
+version and the newest `MOST` outcomes of each model. Of several outcomes for one prediction the newest counts.
+"""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
+
+from bighead.events.types import OutcomeObserved, PredictionServed
+
+MOST = 200_000
+_SLACK = 1.1
+SCORE = "probability"
+ALL_VERSIONS = 0
+Key = TypeVar("Key", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """One prediction: its score is None where the model has no output `probability`."""
+
+    at_ms: int
+    as_of_ms: int
+    entity: str
+    score: float | None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Observed:
+    """One outcome; the greatest is the newest."""
+
+    event_ms: int
+    partition: int
+    offset: int
+    label: float
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Metrics of one version (0: all) by name, and what they rest on."""
+
+    version: int
+    values: Mapping[str, float]
+    count: int
+    predictions: int
+    from_ms: int
+    to_ms: int
+
+    @property
+    def coverage(self) -> float:
+        """The share of predictions whose outcome is known."""
+        return self.count / self.predictions
+
+
+@dataclass
+class ModelScores:
+    """The predictions and outcomes of one model."""
+
+    most: int = MOST
+    versions: dict[int, dict[str, Predicted]] = field(default_factory=dict)
+    by_prediction: dict[str, Observed] = field(default_factory=dict)
+    by_entity: dict[tuple[str, Observed], Observed] = field(default_factory=dict)
+    entities: set[str] = field(default_factory=set)
+
+    def predicted(self, event: PredictionServed) -> bool:
+        """Takes a prediction; whether an outcome was waiting for it. One with a known identity changes nothing."""
+        rows = self.versions.setdefault(event.version, {})
+        row = Predicted(event.at_ms, event.as_of_ms, event.entity, event.outputs.get(SCORE))
+        rows.setdefault(event.prediction_id, row)
+        if len(rows) > self.most * _SLACK:
+            self.versions[event.version] = _newest_predictions(rows, self.most)
+        return event.prediction_id in self.by_prediction or event.entity in self.entities
+
+    def observed(self, event: OutcomeObserved, partition: int, offset: int) -> None:
+        """Takes an outcome, by prediction or by entity."""
+        outcome = Observed(event.event_ms, partition, offset, event.label)
+        if event.prediction_id is None:
+            self.by_entity[event.entity, outcome] = outcome
+            self.entities.add(event.entity)
+        else:
+            known = self.by_prediction.get(event.prediction_id, outcome)
+            self.by_prediction[event.prediction_id] = max(known, outcome)
+        if len(self.by_prediction) > self.most * _SLACK:
+            self.by_prediction = _newest_outcomes(self.by_prediction, self.most)
+        if len(self.by_entity) > self.most * _SLACK:
+            self.by_entity = _newest_outcomes(self.by_entity, self.most)
+            self.entities = {entity for entity, _ in self.by_entity}
+
+    def figures(self) -> list[Figures]:
+        """The metrics of all versions together and of each, where there are predictions."""
+        kept = {
+            version: _newest_predictions(rows, self.most) for version, rows in sorted(self.versions.items()) if rows
+        }
+        labels = self._labels_by_entity(kept) | {
+            prediction: outcome.label for prediction, outcome in self.by_prediction.items()
+        }
+        everything = [pair for rows in kept.values() for pair in rows.items()]
+        found = [(ALL_VERSIONS, everything), *((version, list(rows.items())) for version, rows in kept.items())]
+        return [_figures(version, rows, labels) for version, rows in found if rows]
+
+    def _labels_by_entity(self, kept: Mapping[int, Mapping[str, Predicted]]) -> dict[str, float]:
+        """An outcome without a prediction's identity belongs to the newest prediction about its entity before it."""
+        if not self.by_entity:
+            return {}
+        about: dict[str, list[tuple[int, int, str]]] = {}
+        for rows in kept.values():
+            for prediction, row in rows.items():
+                if row.entity in self.entities:
+                    about.setdefault(row.entity, []).append((row.as_of_ms, row.at_ms, prediction))
+        labels: dict[str, float] = {}
+        for entity, outcome in sorted(self.by_entity, key=lambda pair: pair[1]):
+            before = [one for one in about.get(entity, ()) if one[0] <= outcome.event_ms]
+            if before:
+                labels[max(before)[2]] = outcome.label
+        return labels
+
+
+def _newest_predictions(rows: dict[str, Predicted], most: int) -> dict[str, Predicted]:
+    if len(rows) <= most:
+        return rows
+    return dict(sorted(rows.items(), key=lambda item: (item[1].at_ms, item[0]))[-most:])
+
+
+def _newest_outcomes(outcomes: dict[Key, Observed], most: int) -> dict[Key, Observed]:
+    return dict(sorted(outcomes.items(), key=lambda item: item[1])[-most:])
+
+
+def _figures(version: int, rows: Sequence[tuple[str, Predicted]], labels: Mapping[str, float]) -> Figures:
+    joined = [(labels[prediction], row.score) for prediction, row in rows if prediction in labels]
+    scored = [(label, score) for label, score in joined if label in (0.0, 1.0) and score is not None]
+    times = [row.at_ms for _, row in rows]
+    values = _classification(scored) | {"coverage": len(joined) / len(rows)}
+    return Figures(version, values, len(joined), len(rows), min(times), max(times) + 1)
+
+
+def _classification(scored: Sequence[tuple[float, float]]) -> dict[str, float]:
+    """Log loss and Brier score of labels 0 and 1, and the AUC where there are both."""
+    if not scored:
+        return {}
+    labels, scores = (np.array(column) for column in zip(*scored, strict=True))
+    values = {"log_loss": log_loss(labels, scores, labels=[0, 1]), "brier": brier_score_loss(labels, scores)}
+    if 0 < labels.sum() < len(labels):
+        values["auc"] = roc_auc_score(labels, scores)
+    return {name: float(value) for name, value in values.items()}
