@@ -296,6 +296,11 @@ class RegistryService(Service):
         self._stop_writer = threading.Event()
         self._writing: asyncio.Task[None] | None = None
 
+    @property
+    def waiting(self) -> str:
+        """Why nothing is decided, or empty."""
+        return "" if self.writer.state is WriterState.DECIDING else self.writer.state.value
+
     async def on_start(self) -> None:
         """Called by the worker."""
         self._writing = asyncio.create_task(asyncio.to_thread(self.writer.run, self._stop_writer))

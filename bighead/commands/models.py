@@ -214,7 +214,7 @@ def _summary(view: ModelView) -> dict[str, Any]:
         "since": _time(state.deployment.at_ms) if state.deployment else None,
         "actor": state.deployment.actor if state.deployment else None,
         "reason": state.deployment.reason if state.deployment else None,
-        "servers": {name: status.serving for name, status in sorted(view.servers.items())},
+        "servers": {name: status.serving for name, status in sorted(view.answering.items())},
     }
 
 
@@ -233,7 +233,7 @@ def _view_text(view: ModelView) -> str:
     if state.traffic is not None:
         arms = ", ".join(f"{arm.arm}: version {arm.version}, {arm.percent:g}%" for arm in state.traffic.arms)
         lines.append(f"traffic: {arms}")
-    for name, status in sorted(view.servers.items()):
+    for name, status in sorted(view.answering.items()):
         failed = f"; failed at {status.error}" if status.error else ""
         lines.append(f"{name}: answers with version {_cell(status.serving)}{failed}")
     versions = [

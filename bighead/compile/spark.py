@@ -143,7 +143,9 @@ def before_sql(group: CompiledGroup, tiles: str, places: str) -> str:
     long = ValueType.LONG
     states = {SEQ: long, LATEST: long, **dict(group.state_columns)}
     columns = {name: name for name in (ENTITY, START, *states)}
-    markers = {ENTITY: ENTITY, START: START} | {name: f"CAST(NULL AS {SQL_TYPES[kind]})" for name, kind in states.items()}
+    markers = {ENTITY: ENTITY, START: START} | {
+        name: f"CAST(NULL AS {SQL_TYPES[kind]})" for name, kind in states.items()
+    }
     both = f"{_select(columns | {_ASKED: 'FALSE'}, tiles)} UNION ALL {_select(markers | {_ASKED: 'TRUE'}, places)}"
     running = {name: f"{text} OVER earlier" for name, text in _aggregates(group).items()}
     earlier = f"PARTITION BY {ENTITY} ORDER BY {START} RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING"

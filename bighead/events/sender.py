@@ -18,33 +18,31 @@ _POLL_S = 0.01
 class Delivery:
     """A message under way."""
 
-    __slots__ = ("_error", "_position", "_sender", "_topic")
+    __slots__ = ("_failure", "_position", "_sender", "_topic")
 
     def __init__(self, sender: "Sender", topic: str) -> None:
         self._sender = sender
         self._topic = topic
         self._position: Position | None = None
-        self._error: KafkaError | None = None
+        self._failure = ""
 
     def position(self, timeout_s: float = 30.0) -> Position:
         """Where it lies; waits until the broker has acknowledged it."""
         deadline_s = time.monotonic() + timeout_s
-        while self._position is None and self._error is None:
+        while self._position is None:
+            if self._failure:
+                raise PlatformError(self._failure)
             if time.monotonic() > deadline_s:
                 raise DeadlineExceeded(f"{self._topic} did not acknowledge a message within {timeout_s} s")
             self._sender.poll(_POLL_S)
-        if self._error is not None:
-            raise PlatformError(f"{self._topic} refused a message: {self._error.str()}")
-        if self._position is None:
-            raise PlatformError(f"{self._topic} acknowledged a message without a position")
         return self._position
 
     def resolve(self, error: KafkaError | None, message: KafkaMessage) -> None:
         """Called by the client, once."""
         partition, offset = message.partition(), message.offset()
         if error is not None or partition is None or offset is None:
-            self._error = error
-            self._sender.failed(self._topic, error)
+            self._failure = f"{self._topic} did not take a message: {error.str() if error else 'no position was given'}"
+            self._sender.failed(self._failure)
             return
         self._position = Position(self._topic, partition, offset)
         self._sender.acknowledged(self._position)
@@ -105,6 +103,6 @@ class Sender:
         if known is None or known.offset < position.offset:
             self._newest[position.topic, position.partition] = position
 
-    def failed(self, topic: str, error: KafkaError | None) -> None:
+    def failed(self, failure: str) -> None:
         """Called by a delivery."""
-        self._failures.append(f"{topic}: {error.str() if error else 'no position was given'}")
+        self._failures.append(failure)

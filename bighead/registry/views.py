@@ -75,6 +75,11 @@ class ModelView:
     servers: Mapping[str, ServerStatus] = field(default_factory=dict)
     positions: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def answering(self) -> Mapping[str, ServerStatus]:
+        """The servers, as long as something is deployed: they drop a model that was taken away without a word."""
+        return {} if self.state.live is None else self.servers
+
     def live_as_of(self, at_ms: int) -> int | None:
         """The version that was live at a time (inclusive), or None."""
         past = [change.live for change in self.history if change.at_ms <= at_ms]

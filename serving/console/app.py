@@ -122,7 +122,7 @@ def model_rows(models: Mapping[str, ModelView]) -> list[ModelRow]:
             actor=view.state.deployment.actor if view.state.deployment else "",
             reason=view.state.deployment.reason if view.state.deployment else "",
             servers=tuple(
-                ServerRow(server, status.serving, status.error) for server, status in sorted(view.servers.items())
+                ServerRow(server, status.serving, status.error) for server, status in sorted(view.answering.items())
             ),
         )
         for name, view in models.items()

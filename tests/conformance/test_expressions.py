@@ -60,6 +60,8 @@ def test_rows_and_duckdb_agree(text: str, row: dict[str, Any]) -> None:
     expression = parse(text, COLUMNS)
     relation = "(SELECT ?::BIGINT AS a, ?::DOUBLE AS b, ?::VARCHAR AS s, ?::BOOLEAN AS f)"
     with duckdb.connect() as connection:
-        found = connection.execute(f"SELECT {expression.sql('duckdb')} FROM {relation}", [row[name] for name in "absf"]).fetchone()
+        found = connection.execute(
+            f"SELECT {expression.sql('duckdb')} FROM {relation}", [row[name] for name in "absf"]
+        ).fetchone()
     assert found is not None
     assert clean(found[0]) == clean(expression.evaluate(row))

@@ -187,7 +187,9 @@ def test_a_part_that_cannot_start_is_an_error_with_the_end_of_its_log(small: Pla
     small.down()
     (small.settings.home / "redis" / "data" / "appendonly.aof").write_text("*not a command\n")
 
-    with pytest.raises(PlatformError, match=r"(?s)redis .*The end of .*redis\.log.*Bad file format reading the append only"):
+    with pytest.raises(
+        PlatformError, match=r"(?s)redis .*The end of .*redis\.log.*Bad file format reading the append only"
+    ):
         small.up(["redis"], timeout_s=5)
 
     assert small.supervisor.leftovers() == []

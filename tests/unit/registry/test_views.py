@@ -46,6 +46,7 @@ def test_servers_report_into_the_view() -> None:
         view = project(view, event, Position("serving", 0, offset))
     status = view.servers["s1"]
     assert (status.serving, status.loaded, status.error) == (1, 2, "golden: row 0")
+    assert view.answering == {}, "nothing is deployed"
     stopped = ServerStopped(server="s1", address="127.0.0.1:1", at_ms=4)
     assert project(view, stopped, Position("serving", 0, 3)).servers == {}
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -135,3 +136,60 @@ def damaged(record: ModelRecord) -> ModelRecord:
     if hashlib.sha256(content).hexdigest() == record.artifact_sha256:
         raise AssertionError("the file did not change")
     return record
+
+
+def slow(path: Path, rounds: int) -> Path:
+    """y = x after many rounds of a loop: a model that takes its time."""
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["going"], ["going_on"]),
+            helper.make_node("Neg", ["before"], ["after"]),
+        ],
+        "round",
+        [
+            helper.make_tensor_value_info("round", TensorProto.INT64, []),
+            helper.make_tensor_value_info("going", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("before", FLOAT, [None, 1]),
+        ],
+        [
+            helper.make_tensor_value_info("going_on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("after", FLOAT, [None, 1]),
+        ],
+    )
+    graph = helper.make_graph(
+        [helper.make_node("Loop", ["rounds", "yes", "x"], ["y"], body=body)],
+        "slow",
+        [helper.make_tensor_value_info("x", FLOAT, [None, 1])],
+        [helper.make_tensor_value_info("y", FLOAT, [None, 1])],
+        [
+            helper.make_tensor("rounds", TensorProto.INT64, [], [2 * rounds]),
+            helper.make_tensor("yes", TensorProto.BOOL, [], [True]),
+        ],
+    )
+    return save(path, graph)
+
+
+def total(path: Path, columns: Sequence[str]) -> Path:
+    """score = the sum of some FP32 columns."""
+    graph = helper.make_graph(
+        [helper.make_node("Sum", list(columns), ["score"])],
+        "total",
+        [helper.make_tensor_value_info(name, FLOAT, [None, 1]) for name in columns],
+        [helper.make_tensor_value_info("score", FLOAT, [None, 1])],
+    )
+    return save(path, graph)
+
+
+def total_stored(folder: Path, features: Sequence[str], join: str) -> ModelRecord:
+    """`total` of features and of the request's `hour`, in an artifact store, and its record."""
+    names = [*features, "hour"]
+    inputs = tuple(Tensor(name=name, type="FP32", source="feature") for name in features)
+    return replace(
+        times_record(stored(folder, total(folder / "total.onnx", names)), 1.0),
+        signature=Signature(
+            inputs=(*inputs, Tensor(name="hour", type="FP32", source="request")),
+            outputs=(Tensor(name="score", type="FP32"),),
+        ),
+        golden=json.dumps([{"inputs": dict.fromkeys(names, 1.0), "outputs": {"score": float(len(names))}}]),
+        join=join,
+    )
