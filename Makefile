@@ -35,7 +35,6 @@ lint: setup ## style, types, import rules, generated code, schema compatibility
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python infra/codegen.py --check
-	$(BIN)/python infra/codegen_proto.py --check
 	$(BIN)/python infra/schema_history.py check
 
 bench: setup jars ## measurements, side by side with the alternatives
