@@ -37,12 +37,16 @@ class Evaluated:
     errors: Mapping[int, Exception]
 
 
+def connect() -> duckdb.DuckDBPyConnection:
+    """A DuckDB of one thread: rows come back in their order, and the worker's other services keep the other cores."""
+    return duckdb.connect(config={"threads": 1})
+
+
 class Evaluator:
     """Evaluates a fixed set of groups of one topic."""
 
-    def __init__(self, groups: Sequence[CompiledGroup]) -> None:
-        # One thread: rows come back in their order, and the worker's other services keep the other cores.
-        self._connection = duckdb.connect(config={"threads": 1})
+    def __init__(self, groups: Sequence[CompiledGroup], connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
         self._groups = list(groups)
         self._kinds = [{name: one.kind or ValueType.STRING for name, one in group.inputs.items()} for group in groups]
         texts = [input_columns(group, "duckdb") for group in groups]

@@ -19,11 +19,16 @@ _FETCH_BYTES = 4 * 1024 * 1024
 class Record(Protocol):
     """A message as aiokafka gives it."""
 
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes | None]]
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
 
 
 def message_of(topic: str, partition: int, record: Record) -> Message:

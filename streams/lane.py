@@ -13,6 +13,7 @@ from bighead.events.codec import Codec
 from bighead.events.guard import DeadLetterSink
 from bighead.features.catalog import Catalog, GroupEpoch
 from streams.catalog import CatalogService
+from streams.evaluate import connect
 from streams.restore import Marks, restore
 from streams.source import Parts, SourceLane
 from streams.step import Member
@@ -40,7 +41,7 @@ class LaneService(Service):
         """Opens the local state and brings it up to the state topic."""
         log = TileLog(self._settings, self._codec)
         store = TileStore(self._settings.state / "lane", self._codec, log.topic, CACHED_TILES)
-        self._parts = Parts(self._settings, self._codec, store, log, self._dead_letters, asyncio.Lock())
+        self._parts = Parts(self._settings, self._codec, store, log, self._dead_letters, connect(), asyncio.Lock())
         self._restored = await asyncio.to_thread(restore, self._settings, self._codec, store)
         log.offsets = store.state_offsets() or {}
 
@@ -48,6 +49,7 @@ class LaneService(Service):
         """Closes the local state, when nothing uses it any more."""
         if self._parts is not None:
             self._parts.store.close()
+            self._parts.duck.close()
 
     @Service.task
     async def _follow_catalog(self) -> None:

@@ -9,6 +9,8 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import duckdb
+
 from bighead.clock import wall_clock_ms
 from bighead.config import Settings
 from bighead.errors import PlatformError
@@ -39,6 +41,7 @@ class Parts:
     store: TileStore
     log: TileLog
     dead_letters: DeadLetterSink
+    duck: duckdb.DuckDBPyConnection
     turn: asyncio.Lock
 
 
@@ -48,13 +51,14 @@ class _Crew:
     def __init__(self, parts: Parts, topic: str) -> None:
         self.reader = TopicReader(parts.settings, topic)
         self.members: list[Member] = []
-        self.stepper = Stepper(parts.codec, (), 0, True)
+        self.stepper = Stepper(parts.codec, parts.duck, (), 0, True)
         self._parts = parts
 
     def take(self, members: Sequence[Member], beginnings: Mapping[int, int], one_time: bool) -> None:
         """Adds members and goes back to the first offset that one of them needs."""
         self.members = [*self.members, *members]
-        self.stepper = Stepper(self._parts.codec, self.members, self._parts.settings.max_future_ms, one_time)
+        parts = self._parts
+        self.stepper = Stepper(parts.codec, parts.duck, self.members, parts.settings.max_future_ms, one_time)
         first = {
             partition: min(member.offsets.get(partition, beginning) for member in self.members)
             for partition, beginning in beginnings.items()

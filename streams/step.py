@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import duckdb
 import numpy as np
 
 from bighead.errors import InvalidEvent
@@ -80,7 +81,14 @@ class Stepper:
     one_time: all groups of the topic read the event's time from the same column, so a wrong time concerns all of them.
     """
 
-    def __init__(self, codec: Codec, members: Sequence[Member], max_future_ms: int, one_time: bool) -> None:
+    def __init__(
+        self,
+        codec: Codec,
+        duck: duckdb.DuckDBPyConnection,
+        members: Sequence[Member],
+        max_future_ms: int,
+        one_time: bool,
+    ) -> None:
         self._members = list(members)
         groups = [member.group for member in members]
         columns: dict[str, ValueType] = {}
@@ -88,7 +96,7 @@ class Stepper:
             columns |= {name: group.columns[name] for name in group.source_columns}
         stages = {stage_of(None), *(stage_of(group.name) for group in groups)}
         self.decoder = Decoder(codec, columns, frozenset(stages))
-        self._evaluator = Evaluator(groups)
+        self._evaluator = Evaluator(groups, duck)
         self.max_future_ms = max_future_ms
         self.one_time = one_time
 

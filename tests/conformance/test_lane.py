@@ -1,0 +1,64 @@
+"""The Python lane, from Avro bytes through DuckDB to tiles, equals the reference, however the log is cut in batches."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bighead.features.reference import SourceEvent, group_features
+from bighead.testing import SchemaRegistryServer
+from tests.conformance.cases import COLUMNS, assert_same, every_operation, logs, magnitude_of, times
+from tests.lane_kit import NOW_MS, FakeRecord, LaneKit, MemoryTiles, avro_schema, member, read
+
+GROUP = every_operation()
+SLOW = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@pytest.fixture(scope="module")
+def kit() -> Iterator[LaneKit]:
+    with SchemaRegistryServer() as registry:
+        kit = LaneKit(registry, "conformance.events", avro_schema("Case", COLUMNS, ["at_ms", "carrier", "gate"]))
+        yield kit
+        kit.close()
+
+
+def run(kit: LaneKit, events: list[SourceEvent], cuts: list[int]) -> MemoryTiles:
+    """Steps both partitions together, batch by batch."""
+    one, tiles = member(GROUP), MemoryTiles()
+    stepper = kit.stepper([one])
+    edges = sorted({0, len(events), *(cut % (len(events) + 1) for cut in cuts)})
+    for start, end in pairwise(edges):
+        polled: dict[int, list[FakeRecord]] = {}
+        for event in events[start:end]:
+            polled.setdefault(event.partition, []).append(FakeRecord(event.offset, kit.encode(event.record)))
+        outcome = stepper.step(polled, [tiles], NOW_MS)
+        assert not outcome.failures
+        for partition, records in polled.items():
+            one.offsets[partition] = records[-1].offset + 1
+    return tiles
+
+
+@SLOW
+@given(log=logs(), cuts=st.lists(st.integers(0, 30), max_size=4), query_ms=times())
+def test_the_lane_equals_the_reference(kit: LaneKit, log: list[SourceEvent], cuts: list[int], query_ms: int) -> None:
+    seen = [event for event in log if event.record["at_ms"] < query_ms]
+    tiles = run(kit, seen, cuts)
+    scale = magnitude_of(GROUP, seen)
+    for key in {(event.record["carrier"], event.record["gate"]) for event in seen} | {("UA", 0)}:
+        expected = group_features(GROUP, seen, key, query_ms)
+        assert_same(read(GROUP, tiles, list(key), query_ms), expected, scale)
+
+
+@SLOW
+@given(log=logs(), cuts=st.lists(st.integers(0, 30), max_size=4))
+def test_a_batch_of_all_groups_gives_each_what_it_gets_alone(
+    kit: LaneKit, log: list[SourceEvent], cuts: list[int]
+) -> None:
+    polled: dict[int, list[FakeRecord]] = {}
+    for event in log:
+        polled.setdefault(event.partition, []).append(FakeRecord(event.offset, kit.encode(event.record)))
+    alone = kit.step([member(GROUP)], polled).tiles[0].tiles
+    both = kit.step([member(GROUP), member(every_operation(["1h"]))], polled).tiles
+    assert both[0].tiles == alone
