@@ -4,18 +4,22 @@ Knows Spark. Each group is reduced to tiles by SQL; queries and the tiles that t
 days (`batch.asof`); the groups' answers are joined back by row.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import reduce
 
 import pyarrow as pa
+from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.storagelevel import StorageLevel
 
 from batch.answers import answer_batches
 from batch.asof import BLOCK_MS, KIND_OF_HOP, Kind, kinds_of, reach_ms
-from batch.tables import check_columns, source_events
+from batch.tables import TableVersion, check_columns, source_events, table_path, version_of
+from batch.views import Views
 from bighead.compile.spark import (
     ENTITY,
     OFFSET,
@@ -29,14 +33,57 @@ from bighead.compile.spark import (
     merged_sql,
     quoted,
 )
+from bighead.config import Settings
 from bighead.errors import ConfigError
 from bighead.features.compiled import CompiledGroup, CompiledJoin, group_of_json
 from bighead.features.types import ValueType
 from bighead.features.windows import DAY_MS, FIVE_MINUTES_MS
 
+Progress = Callable[[str], None]
 _ROW = "__row"
 _AT = "__at_ms"
 _SIZE_MS = {kind: size_ms for size_ms, kind in KIND_OF_HOP.items()}
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """A training set as it was written, and the versions of the tables that it was made from."""
+
+    join: str
+    join_hash: str
+    rows: int
+    features: int
+    table: TableVersion
+    sources: Mapping[str, int]
+
+
+def write_training_set(
+    spark: SparkSession,
+    settings: Settings,
+    join: CompiledJoin,
+    left: DataFrame,
+    time: str,
+    output: str,
+    progress: Progress,
+) -> TrainingSet:
+    """Writes `left` with the join's features to a Delta table; what was there before stays as an older version."""
+    versions = source_versions(spark, settings.lake, join)
+    path = table_path(settings.lake, output)
+    made_from = json.dumps({"join": join.name, "join_hash": join.hash, "sources": versions}, sort_keys=True)
+    with with_features(spark, settings.lake, join, left, time, versions) as frame:
+        progress(f"{join.name}: {len(join.kinds)} features of {len(join.groups)} groups for each row of the left table")
+        writer = frame.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
+        writer.option("userMetadata", made_from).save(path)
+    newest = DeltaTable.forPath(spark, path).history(1).select("version", "operationMetrics").collect()[0]
+    rows = int(newest["operationMetrics"]["numOutputRows"])
+    progress(f"{join.name}: {rows} rows in {path} version {newest['version']}")
+    return TrainingSet(join.name, join.hash, rows, len(join.kinds), TableVersion(path, newest["version"]), versions)
+
+
+def source_versions(spark: SparkSession, lake: str, join: CompiledJoin) -> dict[str, int]:
+    """The newest version of each table that the join's groups read, by the name that definitions give it."""
+    tables = dict.fromkeys(group.definition.source.table for group in join.groups)
+    return {table: version_of(spark, table_path(lake, table)) for table in tables}
 
 
 @contextmanager
@@ -102,7 +149,7 @@ def _task(definition: str) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.R
 
 def _partition_rows(spark: SparkSession, source: DataFrame, group: CompiledGroup, numbered: DataFrame) -> DataFrame:
     """Queries, tiles and the events of the queries' five minutes, in the columns that `batch.asof` reads."""
-    view = _Views(spark, group.name)
+    view = Views(spark, group.name)
     events = view(events_sql(group, view(source, "source")), "events")
     keys = {quoted(key): kind for key, kind in zip(group.keys, group.key_kinds, strict=True)}
     left = view(numbered.selectExpr(f"{entity_sql(keys)} AS {ENTITY}", f"{_AT} AS {START}", f"{_ROW} AS row"), "left")
@@ -118,19 +165,6 @@ def _partition_rows(spark: SparkSession, source: DataFrame, group: CompiledGroup
         asked = f"(SELECT DISTINCT {ENTITY}, {block} AS {START} FROM {left})"
         parts.append(_part(group, Kind.BASE, view(before_sql(group, blocks, asked), "base")))
     return spark.sql(" UNION ALL ".join(parts))
-
-
-class _Views:
-    """Names for the steps of one group's query."""
-
-    def __init__(self, spark: SparkSession, group: str) -> None:
-        self._spark = spark
-        self._group = group
-
-    def __call__(self, step: DataFrame | str, name: str) -> str:
-        frame = self._spark.sql(step) if isinstance(step, str) else step
-        frame.createOrReplaceTempView(f"__{self._group}_{name.lower()}")
-        return f"__{self._group}_{name.lower()}"
 
 
 def _part(

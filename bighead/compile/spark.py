@@ -117,9 +117,11 @@ def events_sql(group: CompiledGroup, relation: str) -> str:
     cleaned = {_input(cell.column): _clean(cell.kind, quoted(cell.column)) for cell in group.cells}
     entity = entity_sql({quoted(key): kind for key, kind in zip(group.keys, group.key_kinds, strict=True)})
     place = {PARTITION: PARTITION, OFFSET: OFFSET}
+    # What the stream refuses is not there in batch either: an impossible time, a null key.
+    counts = [KEEP, f"{TIME} >= 0", *(f"{quoted(key)} IS NOT NULL" for key in group.keys)]
     events = _select(
         cleaned | {ENTITY: entity, TIME: TIME} | place,
-        f"(SELECT {inputs} FROM {relation}) WHERE {KEEP} AND {TIME} IS NOT NULL",
+        f"(SELECT {inputs} FROM {relation}) WHERE {' AND '.join(counts)}",
     )
     states: Texts = {}
     for cell in group.cells:

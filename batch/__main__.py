@@ -1,0 +1,258 @@
+"""`python -m batch`: what Spark does for the platform. Several commands in one line share one Spark session."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import click
+import pyarrow.parquet as pq
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
+
+from batch import backfill as backfills
+from batch import consistency as checks
+from batch.land import land, only_table, sources_of
+from batch.session import DEFAULT_MASTER, spark_session
+from batch.tables import read_version, table_path, version_of, write_history
+from batch.training import write_training_set
+from bighead import config
+from bighead.client.catalog import read_catalog
+from bighead.clock import wall_clock_ms
+from bighead.commands.text import columns, json_line
+from bighead.config import Settings
+from bighead.errors import BigheadError
+from bighead.events.codec import Codec
+from bighead.features.catalog import Catalog
+
+EXAMPLES = """\b
+Examples:
+  python -m batch land --topic flights.departed.v1
+  python -m batch backfill --all --cut 1383264000000
+  python -m batch training-set --join flight --left labels.parquet --time asked_ms --output flights/training
+  python -m batch consistency --join flight
+  python -m batch backfill --all --cut 1383264000000 training-set --join flight ...     one session for both
+
+\b
+Tables are Delta tables, named by their path below BIGHEAD_LAKE. Progress goes to stderr, results to stdout.
+Exit codes: 0 done, 1 failed or not consistent, 2 wrong use.
+"""
+
+
+@dataclass
+class Work:
+    """What the commands of one line share."""
+
+    master: str
+    settings: Settings = field(default_factory=config.load)
+
+    @cached_property
+    def spark(self) -> SparkSession:
+        """Started when a command needs it first."""
+        progress("starting Spark")
+        return spark_session(self.settings, "bighead", master=self.master)
+
+    @cached_property
+    def codec(self) -> Codec:
+        """Shared, so that each schema is asked for once."""
+        return Codec(self.settings.schema_registry)
+
+    def catalog(self) -> Catalog:
+        """As of now: an earlier command of the line may have changed it."""
+        return read_catalog(self.settings, self.codec)
+
+    def close(self) -> None:
+        """Ends what was started."""
+        if "codec" in vars(self):
+            self.codec.close()
+        if "spark" in vars(self):
+            self.spark.stop()
+
+
+def progress(line: str) -> None:
+    """A line for whoever watches."""
+    click.echo(line, err=True)
+
+
+class Commands(click.Group):
+    """Errors of ours, and of Spark, as one line and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BigheadError as error:
+            raise click.ClickException(str(error)) from error
+        except PySparkException as error:
+            raise click.ClickException(_first_reason(error)) from error
+
+
+def _first_reason(error: PySparkException) -> str:
+    """What went wrong, from an exception that may carry a worker's whole traceback."""
+    lines = [line for line in str(error).splitlines() if line.startswith("bighead.errors.")]
+    return lines[-1].removeprefix("bighead.errors.") if lines else str(error)
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="The result as one line of JSON.")
+
+
+@click.group(
+    "python -m batch",
+    cls=Commands,
+    chain=True,
+    epilog=EXAMPLES,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.option("--master", default=DEFAULT_MASTER, show_default=True, help="Where Spark runs.")
+@click.pass_context
+def main(ctx: click.Context, master: str) -> None:
+    """Spark: land topics in tables, backfill, make training sets, check served features."""
+    work = ctx.obj = Work(master)
+
+    ctx.call_on_close(work.close)
+
+
+@main.command("import")
+@click.option("--table", required=True, help="Table to write.")
+@click.option("--parquet", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Events.")
+@click.option("--time", required=True, metavar="COLUMN", help="The column with each event's time, milliseconds UTC.")
+@as_json
+@click.pass_obj
+def import_command(work: Work, table: str, parquet: Path, time: str, as_json: bool) -> None:
+    """Replace a table by history from a file, for events that were never in a topic.
+
+    Between events of one time the order of the file decides. Events of the topic can be landed in the table later.
+
+    Example: python -m batch import --table flights/departed --parquet departed.parquet --time departed_ms
+    """
+    events = pq.read_table(parquet)
+    path = table_path(work.settings.lake, table)
+    version = write_history(work.spark, path, events, time)
+    result = {"table": path, "version": version, "events": len(events)}
+    _show(result, as_json, f"{len(events)} events in {path} version {version}")
+
+
+@main.command("land")
+@click.option("--topic", required=True, help="The topic's name on the broker.")
+@click.option("--table", help="Table to append to.  [default: the one that applied groups read]")
+@as_json
+@click.pass_obj
+def land_command(work: Work, topic: str, table: str | None, as_json: bool) -> None:
+    """Append what is new in a topic to its table, each event exactly once.
+
+    What cannot be decoded, or has an impossible time, is counted and left out: the stream puts it in the dead letters.
+
+    Example: python -m batch land --topic flights.departed.v1
+    """
+    tables, times = sources_of(work.catalog(), topic)
+    path = table_path(work.settings.lake, table or only_table(topic, tables))
+    landed = land(work.spark, work.settings, topic, path, times, progress)
+    text = f"{landed.events} events of {topic} landed in {path} version {landed.version}, {landed.refused} refused"
+    _show(asdict(landed), as_json, "\n  ".join([text, *landed.reasons]))
+
+
+@main.command("backfill")
+@click.option("--group", "groups", multiple=True, metavar="NAME", help="Group to fill; may be given several times.")
+@click.option("--all", "everything", is_flag=True, help="Every group that is applied.")
+@click.option(
+    "--cut", "cut_ms", required=True, type=int, metavar="MS", help="A midnight UTC: batch owns what is before."
+)
+@click.option(
+    "--wait", "wait_s", default=60.0, show_default=True, metavar="S", help="Seconds for the stream to follow; 0: none."
+)
+@as_json
+@click.pass_obj
+def backfill_command(
+    work: Work, groups: tuple[str, ...], everything: bool, cut_ms: int, wait_s: float, as_json: bool
+) -> None:
+    """Compute and publish the tiles below a cut, for the newest epoch of groups, from their sources' tables.
+
+    Running it again changes nothing. The cut moves once the online store holds all tiles.
+
+    Example: python -m batch backfill --all --cut 1383264000000
+    """
+    if bool(groups) == everything:
+        raise click.UsageError("give --group NAME, once or more, or --all")
+    backfills.check_cut(cut_ms)
+    applied = backfills.newest_epochs(work.catalog(), None if everything else list(groups))
+    done = backfills.backfill_all(work.spark, work.settings, applied, cut_ms, progress)
+    backfills.complete(work.settings, done, wait_s, progress)
+    rows = [(one.group, one.epoch, one.events, one.tiles, one.published) for one in done]
+    text = columns(("group", "epoch", "events", "tiles", "published"), rows)
+    _show({"cut_ms": cut_ms, "groups": [asdict(one) for one in done]}, as_json, text)
+
+
+@main.command("training-set")
+@click.option("--join", required=True, metavar="NAME", help="The Join whose features each row gets.")
+@click.option("--left", required=True, metavar="TABLE", help="Rows with keys and a time: a table or a .parquet file.")
+@click.option("--time", required=True, metavar="COLUMN", help="The column of LEFT as of which features are computed.")
+@click.option("--output", required=True, metavar="TABLE", help="Table to write.")
+@as_json
+@click.pass_obj
+def training_set_command(work: Work, join: str, left: str, time: str, output: str, as_json: bool) -> None:
+    """Give each row of a table the features as they were at its time.
+
+    Example: python -m batch training-set --join flight --left labels.parquet --time asked_ms --output flights/training
+    """
+    compiled = work.catalog().join(join)
+    made = write_training_set(work.spark, work.settings, compiled, _left(work, left), time, output, progress)
+    text = f"{made.rows} rows with {made.features} features in {made.table.table} version {made.table.version}"
+    _show(asdict(made), as_json, text)
+
+
+@main.command("consistency")
+@click.option("--join", required=True, metavar="NAME", help="The Join that answered.")
+@click.option("--model", metavar="NAME", help="Predictions of this model alone.")
+@click.option("--from", "from_ms", type=int, metavar="MS", help="The first as-of time.")
+@click.option("--to", "to_ms", type=int, metavar="MS", help="The first as-of time that is not checked.")
+@as_json
+@click.pass_context
+def consistency_command(
+    ctx: click.Context, join: str, model: str | None, from_ms: int | None, to_ms: int | None, as_json: bool
+) -> None:
+    """Recompute every served feature vector as of its request and compare, bit for bit.
+
+    Land the topics first. An online read holds all that is visible in the current five minutes, so the two are the same
+    only where nothing with a time at or after the request's was visible when it was answered. Floating sums depend on
+    the order of events where they are not exact: those may differ in the last bit.
+
+    Example: python -m batch consistency --join flight --model late_arrival
+    """
+    work: Work = ctx.obj
+    catalog = work.catalog()
+    catalog.join(join)
+    served = checks.read_served(work.settings, work.codec, join, model, from_ms, to_ms)
+    result = checks.check_consistency(work.spark, work.settings, catalog, join, served, progress)
+    checks.publish_verdict(work.settings, result, uuid.uuid4().hex, wall_clock_ms())
+    verdict = {"rows": result.rows, "differences": result.differences, "healthy": result.healthy}
+    _show(asdict(result) | verdict, as_json, _report(result))
+    if not result.healthy:
+        ctx.exit(1)
+
+
+def _report(result: checks.Consistency) -> str:
+    rows = [(name, one.rows, one.differences, repr(one.largest)) for name, one in sorted(result.features.items())]
+    lines = [columns(("feature", "rows", "differences", "largest"), rows) if rows else "no prediction was found"]
+    lines += [f"note: {note}" for note in result.notes]
+    lines += [
+        f"{one.prediction_id}  {one.entity} as of {one.as_of_ms}: {one.feature} was served as {one.served!r} "
+        f"({one.status}), recomputed {one.recomputed!r}"
+        for one in result.first
+    ]
+    return "\n".join([*lines, f"{result.differences} differences in {result.rows} predictions"])
+
+
+def _left(work: Work, left: str) -> DataFrame:
+    if left.endswith(".parquet"):
+        return work.spark.createDataFrame(pq.read_table(left))
+    path = table_path(work.settings.lake, left)
+    return read_version(work.spark, path, version_of(work.spark, path))
+
+
+def _show(result: Mapping[str, Any], as_json: bool, text: str) -> None:
+    click.echo(json_line(result) if as_json else text)
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m batch")
