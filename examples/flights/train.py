@@ -64,13 +64,13 @@ def model_inputs(feature_names: Sequence[str]) -> list[Tensor]:
 
 def split(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """January to September for training, October for the test; only flights whose outcome was known by then."""
-    trained = rows[(rows.asked_ms < TEST_FROM_MS) & (rows.known_ms < TEST_FROM_MS)]
-    tested = rows[(rows.asked_ms >= TEST_FROM_MS) & (rows.asked_ms < CUT_MS) & (rows.known_ms < CUT_MS)]
+    trained = rows[(rows.asked_ms < TEST_FROM_MS) & (rows.arrived_ms < TEST_FROM_MS)]
+    tested = rows[(rows.asked_ms >= TEST_FROM_MS) & (rows.asked_ms < CUT_MS) & (rows.arrived_ms < CUT_MS)]
     return trained, tested
 
 
 def train(rows: pd.DataFrame, feature_names: Sequence[str], recipe: Recipe) -> Trained:
-    """Fits on `rows` (inputs, asked_ms, known_ms, late), tests, converts and proves."""
+    """Fits on `rows` (inputs, asked_ms, arrived_ms, late), tests, converts and proves."""
     trained, tested = split(rows)
     inputs = model_inputs(feature_names)
     pipeline = fit(trained, inputs, recipe)

@@ -1,0 +1,60 @@
+"""`python -m examples.flights`: the demo, from nothing to a summary; exit code 1 when what it shows is not so."""
+
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from types import FrameType
+
+import click
+from rich.console import Console
+
+from bighead.errors import BigheadError
+from bighead.local.platform import Platform
+from bighead.local.ports import free_settings
+from examples.flights.demo import run
+from examples.flights.story import Story
+from examples.flights.summary import summary
+
+
+@click.command(name="python -m examples.flights")
+@click.option("--keep", is_flag=True, help="Leave the platform running with its data, to look around.")
+def main(keep: bool) -> None:
+    """Will a flight arrive more than 15 minutes late, asked one hour before its scheduled departure?
+
+    Real flights of 2013: history in Delta, features by stream and by Spark, a model trained, proven, deployed and
+    swapped while a week is replayed, and at the end the proof that what was served is what Spark computes.
+    """
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    signal.signal(signal.SIGTERM, _interrupt)
+    folder = Path(tempfile.mkdtemp(prefix="bighead-demo-"))
+    platform = Platform(free_settings(folder))
+    story = Story(console)
+    kept = False
+    try:
+        findings = run(platform, story)
+        console.print()
+        console.print(summary(findings, story.seconds, f"http://{platform.settings.console}"))
+        failures = findings.failures()
+        kept = keep
+    except BigheadError as error:
+        raise click.ClickException(str(error)) from error
+    finally:
+        if not kept:
+            platform.down()
+            shutil.rmtree(folder, ignore_errors=True)
+    if kept:
+        console.print(f"left running: BIGHEAD_HOME={folder} bighead status | models ls | down", highlight=False)
+    for failure in failures:
+        console.print(f"[red]not as it must be:[/red] {failure}", highlight=False)
+    console.print(f"{'failed' if failures else 'passed'} after {story.total_s:.0f} s", highlight=False)
+    sys.exit(1 if failures else 0)
+
+
+def _interrupt(_: int, __: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""The demo's batch side: history, tiles, training rows and the check of what was served, in one Spark session.
+
+Uses batch as a library, as a Spark program of a user's own would; each method is a command of `python -m batch` too.
+"""
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from batch.backfill import backfill_all, complete, newest_epochs
+from batch.consistency import Consistency, check_consistency, publish_verdict, read_served
+from batch.land import land
+from batch.session import spark_session
+from batch.tables import read_version, table_path, write_history
+from batch.training import write_training_set
+from bighead.client.catalog import read_catalog
+from bighead.clock import wall_clock_ms
+from bighead.config import Settings
+from bighead.events.codec import Codec
+from examples.flights import data
+
+TRAINING_TABLE = "flights/training"
+REPLAYED_TABLE = "flights/replayed"
+STORED_S = 120.0
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class PointInTime:
+    """Flights with their features as of the time at which each is asked about; `origin` says where they lie."""
+
+    frame: pd.DataFrame
+    features: Sequence[str]
+    origin: Mapping[str, Any]
+
+
+class Lake:
+    """Delta tables below the platform's lake, and the session that reads and writes them."""
+
+    def __init__(self, settings: Settings, model: str, join: str) -> None:
+        self._settings = settings
+        self._model = model
+        self._join = join
+        self._codec = Codec(settings.schema_registry)
+        self._spark = spark_session(settings, "flights")
+
+    def close(self) -> None:
+        """Ends the session."""
+        self._spark.stop()
+        self._codec.close()
+
+    def load_history(self, topic: data.Topic, events: pa.Table) -> None:
+        """Writes what was known before the replay to the topic's table."""
+        write_history(self._spark, table_path(self._settings.lake, topic.table), events, topic.time)
+
+    def backfill(self, cut_ms: int, say: Say) -> int:
+        """Publishes the tiles of every group below the cut; how many. They are in the online store on return."""
+        groups = newest_epochs(read_catalog(self._settings, self._codec), None)
+        done = backfill_all(self._spark, self._settings, groups, cut_ms, say)
+        complete(self._settings, done, STORED_S, say)
+        return sum(one.published for one in done)
+
+    def training_rows(self, flights: pd.DataFrame, say: Say) -> PointInTime:
+        """The flights whose outcome was known before the cut."""
+        known = flights[flights.late.notna() & (flights.asked_ms < data.CUT_MS) & (flights.arrived_ms < data.CUT_MS)]
+        return self._point_in_time(known, TRAINING_TABLE, say)
+
+    def replayed_rows(self, flights: pd.DataFrame, say: Say) -> PointInTime:
+        """The replayed flights, from the tables alone."""
+        return self._point_in_time(flights, REPLAYED_TABLE, say)
+
+    def land(self, say: Say) -> int:
+        """Appends the replayed week to the tables of its topics; how many events."""
+        landed = 0
+        for topic in data.TOPICS:
+            path = table_path(self._settings.lake, topic.table)
+            landed += land(self._spark, self._settings, topic.name, path, [topic.time], say).events
+        return landed
+
+    def check(self, say: Say) -> Consistency:
+        """Recomputes what was served, and publishes the verdict."""
+        catalog = read_catalog(self._settings, self._codec)
+        served = read_served(self._settings, self._codec, self._join, self._model, None, None)
+        result = check_consistency(self._spark, self._settings, catalog, self._join, served, say)
+        publish_verdict(self._settings, result, uuid.uuid4().hex, wall_clock_ms())
+        return result
+
+    def _point_in_time(self, flights: pd.DataFrame, table: str, say: Say) -> PointInTime:
+        join = read_catalog(self._settings, self._codec).join(self._join)
+        columns = ["flight_id", *data.KEYS, *data.REQUEST_COLUMNS, "asked_ms", "arrived_ms", "late"]
+        left = self._spark.createDataFrame(
+            pa.Table.from_pandas(flights[list(dict.fromkeys(columns))], preserve_index=False)
+        )
+        made = write_training_set(self._spark, self._settings, join, left, "asked_ms", table, say)
+        frame = read_version(self._spark, made.table.table, made.table.version).toArrow().to_pandas()
+        origin = {
+            "table": made.table.table,
+            "version": made.table.version,
+            "rows": made.rows,
+            "sources": dict(made.sources),
+            "from_ms": int(flights.asked_ms.min()),
+            "to_ms": int(flights.asked_ms.max()) + 1,
+        }
+        return PointInTime(frame, tuple(join.kinds), origin)
