@@ -6,10 +6,10 @@ version and the newest `MOST` outcomes of each model. Of several outcomes for on
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
-from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
+import numpy.typing as npt
 
 from bighead.events.types import OutcomeObserved, PredictionServed
 
@@ -18,6 +18,7 @@ _SLACK = 1.1
 SCORE = "probability"
 ALL_VERSIONS = 0
 Key = TypeVar("Key", bound=Hashable)
+Doubles: TypeAlias = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +68,13 @@ class ModelScores:
     by_entity: dict[tuple[str, Observed], Observed] = field(default_factory=dict)
     entities: set[str] = field(default_factory=set)
 
-    def predicted(self, event: PredictionServed) -> bool:
-        """Takes a prediction; whether an outcome was waiting for it. One with a known identity changes nothing."""
+    def predicted(self, event: PredictionServed) -> None:
+        """Takes a prediction. One with a known identity changes nothing."""
         rows = self.versions.setdefault(event.version, {})
         row = Predicted(event.at_ms, event.as_of_ms, event.entity, event.outputs.get(SCORE))
         rows.setdefault(event.prediction_id, row)
         if len(rows) > self.most * _SLACK:
             self.versions[event.version] = _newest_predictions(rows, self.most)
-        return event.prediction_id in self.by_prediction or event.entity in self.entities
 
     def observed(self, event: OutcomeObserved, partition: int, offset: int) -> None:
         """Takes an outcome, by prediction or by entity."""
@@ -132,18 +132,37 @@ def _newest_outcomes(outcomes: dict[Key, Observed], most: int) -> dict[Key, Obse
 
 def _figures(version: int, rows: Sequence[tuple[str, Predicted]], labels: Mapping[str, float]) -> Figures:
     joined = [(labels[prediction], row.score) for prediction, row in rows if prediction in labels]
-    scored = [(label, score) for label, score in joined if label in (0.0, 1.0) and score is not None]
+    scored = [
+        (label, score) for label, score in joined if label in (0.0, 1.0) and score is not None and 0 <= score <= 1
+    ]
     times = [row.at_ms for _, row in rows]
     values = _classification(scored) | {"coverage": len(joined) / len(rows)}
     return Figures(version, values, len(joined), len(rows), min(times), max(times) + 1)
 
 
 def _classification(scored: Sequence[tuple[float, float]]) -> dict[str, float]:
-    """Log loss and Brier score of labels 0 and 1, and the AUC where there are both."""
+    """Log loss and Brier score of labels 0 and 1, and the AUC where there are both.
+
+    Said here, as scikit-learn says it, since its import would take longer than the worker's whole start.
+    """
     if not scored:
         return {}
-    labels, scores = (np.array(column) for column in zip(*scored, strict=True))
-    values = {"log_loss": log_loss(labels, scores, labels=[0, 1]), "brier": brier_score_loss(labels, scores)}
+    labels, scores = (np.array(column, np.float64) for column in zip(*scored, strict=True))
+    values = {"log_loss": _log_loss(labels, scores), "brier": float(np.mean((scores - labels) ** 2))}
     if 0 < labels.sum() < len(labels):
-        values["auc"] = roc_auc_score(labels, scores)
-    return {name: float(value) for name, value in values.items()}
+        values["auc"] = _auc(labels, scores)
+    return values
+
+
+def _log_loss(labels: Doubles, scores: Doubles) -> float:
+    least = np.finfo(np.float64).eps
+    right = np.where(labels == 1.0, scores, 1 - scores)
+    return float(-np.mean(np.log(np.clip(right, least, 1 - least))))
+
+
+def _auc(labels: Doubles, scores: Doubles) -> float:
+    """The share of pairs of a 1 and a 0 in which the 1 has the higher score; ties count half."""
+    _, where, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[where]
+    ones = labels.sum()
+    return float((ranks[labels == 1.0].sum() - ones * (ones + 1) / 2) / (ones * (len(labels) - ones)))

@@ -19,13 +19,15 @@ from streams.kafka import TopicReader, message_of
 from streams.metrics import Figures, ModelScores
 
 EVERY_S = 1.0
+REST = 4
+"""How many times as long as computing took is waited before the next: with many predictions, metrics are rarer."""
 POLL_MS = 100
 MOST_RECORDS = 2_000
 SOURCE = "bighead/monitoring"
 
 
 class MonitoringService(Service):
-    """Publishes metrics of each model about a second after a new outcome, once it has read both logs to their ends."""
+    """Publishes metrics of each model about a second after what is new, once it has read both logs to their ends."""
 
     def __init__(self, settings: Settings, codec: Codec, guard: Guard) -> None:
         super().__init__()
@@ -51,12 +53,14 @@ class MonitoringService(Service):
                 raise PlatformError(f"topic {reader.topic} does not exist; `bighead up` creates the platform's topics")
         while not await self._at_end():
             await self._read()
-        published_s = 0.0
+        due_s = 0.0
         while not self.should_stop:
             await self._read()
-            if self._changed and self.loop.time() >= published_s + EVERY_S:
+            began_s = self.loop.time()
+            if self._changed and began_s >= due_s:
                 await self._publish()
-                published_s = self.loop.time()
+                ended_s = self.loop.time()
+                due_s = ended_s + max(EVERY_S, REST * (ended_s - began_s))
 
     async def _at_end(self) -> bool:
         for reader in self._readers:
@@ -74,8 +78,8 @@ class MonitoringService(Service):
                     message = message_of(reader.topic, partition, record)
                     match self._guard.accept(message):
                         case PredictionServed() as event:
-                            if self._of(event.model).predicted(event):
-                                self._changed.add(event.model)
+                            self._of(event.model).predicted(event)
+                            self._changed.add(event.model)
                         case OutcomeObserved() as event:
                             self._of(event.model).observed(event, partition, record.offset)
                             self._changed.add(event.model)
