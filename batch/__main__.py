@@ -178,8 +178,8 @@ def backfill_command(
     applied = backfills.newest_epochs(work.catalog(), None if everything else list(groups))
     done = backfills.backfill_all(work.spark, work.settings, applied, cut_ms, progress)
     backfills.complete(work.settings, done, wait_s, progress)
-    rows = [(one.group, one.epoch, one.events, one.tiles, one.published) for one in done]
-    text = columns(("group", "epoch", "events", "tiles", "published"), rows)
+    rows = [(one.group, one.epoch, one.events, one.tiles) for one in done]
+    text = columns(("group", "epoch", "events", "tiles"), rows)
     _show({"cut_ms": cut_ms, "groups": [asdict(one) for one in done]}, as_json, text)
 
 

@@ -15,7 +15,7 @@ from batch.views import Views
 from bighead.client.publish import Publisher
 from bighead.client.visibility import Visibility
 from bighead.clock import wall_clock_ms
-from bighead.compile.spark import SEQ, START, events_sql, floor_sql, merged_sql, quoted
+from bighead.compile.spark import START, events_sql, floor_sql, merged_sql, quoted
 from bighead.config import Settings
 from bighead.errors import ConfigError
 from bighead.events.topics import FEATURES_EVENTS, topic_name
@@ -35,7 +35,6 @@ class Backfilled:
     epoch: int
     cut_ms: int
     tiles: int
-    published: int
     events: int
     table: TableVersion
     source: TableVersion
@@ -88,27 +87,21 @@ def backfill(
     group, name = applied.group, applied.group.name
     source = group.definition.source.table
     source_version = version_of(spark, table_path(settings.lake, source))
-    events = source_events(spark, settings.lake, group, source_version).where(
-        F.col(quoted(group.definition.source.time)) < cut_ms
-    )
+    events = source_events(spark, settings.lake, group, source_version)
     path = table_path(settings.lake, f"_tiles/{name}/{applied.epoch}")
     progress(f"{name}: computing tiles from {source} version {source_version}")
     tiles_below(spark, events, group, cut_ms).write.format("delta").mode("overwrite").option(
         "overwriteSchema", "true"
-    ).partitionBy(LEVEL).save(path)
+    ).save(path)
     version = version_of(spark, path)
-    tiles = read_version(spark, path, version)
-    counted = {row[0]: (row[1], row[2]) for row in tiles.groupBy(LEVEL).agg(F.count("*"), F.sum(SEQ)).collect()}
-    progress(f"{name}: {sum(count for count, _ in counted.values())} tiles in {path} version {version}; publishing")
-    published, next_offsets = _publish(settings, applied, tiles.where(needed_sql(group, cut_ms)))
-    progress(f"{name}: {published} tiles published")
+    tiles, summed, next_offsets = _publish(settings, applied, read_version(spark, path, version))
+    progress(f"{name}: {tiles} tiles published, from {path} version {version}")
     return Backfilled(
         group=name,
         epoch=applied.epoch,
         cut_ms=cut_ms,
-        tiles=sum(count for count, _ in counted.values()),
-        published=published,
-        events=counted.get(Level.FIVE_MINUTES, (0, 0))[1],
+        tiles=tiles,
+        events=summed,
         table=TableVersion(path, version),
         source=TableVersion(source, source_version),
         next_offsets=next_offsets,
@@ -134,7 +127,7 @@ def complete(settings: Settings, backfilled: Sequence[Backfilled], wait_s: float
             group=one.group,
             epoch=one.epoch,
             cut_ms=one.cut_ms,
-            tiles=one.published,
+            tiles=one.tiles,
             events=one.events,
             table=one.table.table,
             table_version=one.table.version,
@@ -152,32 +145,35 @@ def complete(settings: Settings, backfilled: Sequence[Backfilled], wait_s: float
 
 
 def tiles_below(spark: SparkSession, events: DataFrame, group: CompiledGroup, cut_ms: int) -> DataFrame:
-    """The tiles of all levels that reads use, from events below the cut; BASE is everything before it."""
+    """The tiles that queries at or after the cut can read; BASE is everything before it."""
     view = Views(spark, group.name)
-    finer = view(events_sql(group, view(events, "source")), "events")
-    parts: dict[Level, str] = {}
-    for level in group.levels:
-        if level is not Level.ALL:
-            parts[level] = finer = view(merged_sql(group, finer, floor_sql(START, SIZES_MS[level])), level.name)
+    time = F.col(quoted(group.definition.source.time))
+    from_ms = {level: needed_from_ms(group, level, cut_ms) for level in group.levels if level is not Level.ALL}
+    below = events.where(time < cut_ms)
+    finer = view(events_sql(group, view(below.where(time >= min(from_ms.values())), "source")), "events")
+    parts: list[str] = []
+    for level, start_ms in from_ms.items():
+        finer = view(merged_sql(group, finer, floor_sql(START, SIZES_MS[level])), level.name)
+        if start_ms < cut_ms:
+            parts.append(f"SELECT '{level}' AS {LEVEL}, * FROM {finer} WHERE {START} >= {start_ms}L")
     if Level.ALL in group.levels:
+        every = view(events_sql(group, view(below, "all_source")), "all_events")
         # Not a bare number, which GROUP BY would take for the position of a column.
-        parts[Level.BASE] = view(merged_sql(group, finer, f"CAST('{cut_ms}' AS BIGINT)"), "base")
-    return spark.sql(" UNION ALL ".join(f"SELECT '{level}' AS {LEVEL}, * FROM {part}" for level, part in parts.items()))
+        base = view(merged_sql(group, every, f"CAST('{cut_ms}' AS BIGINT)"), "base")
+        parts.append(f"SELECT '{Level.BASE}' AS {LEVEL}, * FROM {base}")
+    return spark.sql(" UNION ALL ".join(parts))
 
 
-def needed_sql(group: CompiledGroup, cut_ms: int) -> str:
-    """The condition on a tile that a query at or after the cut can read it."""
-    bounded = [level for level in group.levels if level is not Level.ALL]
-    needed = [f"({LEVEL} = '{level}' AND {START} >= {needed_from_ms(group, level, cut_ms)}L)" for level in bounded]
-    return " OR ".join([f"{LEVEL} = '{Level.BASE}'", *needed])
-
-
-def _publish(settings: Settings, applied: GroupEpoch, tiles: DataFrame) -> tuple[int, dict[int, int]]:
+def _publish(settings: Settings, applied: GroupEpoch, tiles: DataFrame) -> tuple[int, int, dict[int, int]]:
+    """How many were sent, how many events they sum up, and for each state partition the offset after the last."""
     spread = tiles.repartition(tiles.sparkSession.sparkContext.defaultParallelism)
     task = sender_task(settings, applied.group.to_json(), applied.epoch)
-    sent, next_offsets = 0, dict[int, int]()
+    sent, events, next_offsets = 0, dict[str, int](), dict[int, int]()
     for row in spread.mapInArrow(task, SENT_SCHEMA).collect():
-        sent += row["sent"]
-        if row["partition"] is not None:
+        if row["level"] is not None:
+            sent += row["sent"]
+            events[row["level"]] = events.get(row["level"], 0) + row["events"]
+        else:
             next_offsets[row["partition"]] = max(next_offsets.get(row["partition"], 0), row["next_offset"])
-    return sent, next_offsets
+    # Each level holds a part of the same events: the one that reaches back furthest holds them all.
+    return sent, max(events.values(), default=0), next_offsets

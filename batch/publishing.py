@@ -5,7 +5,9 @@ Knows Kafka through bighead.events, and Spark through Arrow batches alone.
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import pyarrow as pa
 import redis
@@ -25,7 +27,7 @@ from bighead.features.tiles import BATCH_RANK, StateCodec, TileKey, log_key, pos
 from bighead.features.windows import Level
 
 LEVEL = "level"
-SENT_SCHEMA = "sent BIGINT, partition INT, next_offset BIGINT"
+SENT_SCHEMA = "level STRING, sent BIGINT, events BIGINT, partition INT, next_offset BIGINT"
 _SOURCE = "bighead/batch/backfill"
 _FLUSH_S = 300.0
 _POLL_S = 0.05
@@ -34,7 +36,10 @@ _POLL_S = 0.05
 def sender_task(
     settings: Settings, definition: str, epoch: int
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """For `mapInArrow` over tiles: sends them, and gives how many, and for each state partition the offset after."""
+    """For `mapInArrow` over tiles: sends them.
+
+    Gives one row a level (how many, and how many events they sum up) and one a state partition (the offset after).
+    """
     variables = config.variables(settings)
     return lambda batches: _send(config.load(variables), definition, epoch, batches)
 
@@ -44,23 +49,32 @@ def _send(
 ) -> Iterator[pa.RecordBatch]:
     codec, sender = Codec(settings.schema_registry), Sender(settings)
     topic = topic_name(settings.topic_prefix, FEATURES_STATE)
-    sent = 0
-    for key, latest_ms, event in _events(definition, epoch, batches):
-        headers = cloud_event(event_type=FeatureTile.FULL_NAME, source=_SOURCE, subject=key, time_ms=latest_ms)
+    sent, events = Counter[str](), Counter[str]()
+    for key, event in _events(definition, epoch, batches):
+        headers = cloud_event(event_type=FeatureTile.FULL_NAME, source=_SOURCE, subject=key, time_ms=event.latest_ms)
         sender.send(topic, key.encode(), codec.encode(event, topic), headers)
-        sent += 1
+        sent[event.level] += 1
+        events[event.level] += event.seq
     positions = sender.flush(_FLUSH_S)
     codec.close()
-    rows = [(sent, None, None), *((0, one.partition, one.offset + 1) for one in positions)]
-    columns = [pa.array(column, kind) for column, kind in zip(zip(*rows, strict=True), _SENT_TYPES, strict=True)]
-    yield pa.RecordBatch.from_arrays(columns, ["sent", "partition", "next_offset"])
+    rows: list[tuple[Any, ...]] = [(level, count, events[level], None, None) for level, count in sent.items()]
+    rows += [(None, None, None, one.partition, one.offset + 1) for one in positions]
+    yield pa.RecordBatch.from_pylist([dict(zip(_SENT.names, row, strict=True)) for row in rows], _SENT)
 
 
-_SENT_TYPES = (pa.int64(), pa.int32(), pa.int64())
+_SENT = pa.schema(
+    [
+        ("level", pa.string()),
+        ("sent", pa.int64()),
+        ("events", pa.int64()),
+        ("partition", pa.int32()),
+        ("next_offset", pa.int64()),
+    ]
+)
 
 
-def _events(definition: str, epoch: int, batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[str, int, FeatureTile]]:
-    """Key, newest time and event of each tile."""
+def _events(definition: str, epoch: int, batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[str, FeatureTile]]:
+    """Key and event of each tile."""
     group = group_of_json(definition)
     codec = StateCodec(group)
     names = [ENTITY, LEVEL, START, SEQ, LATEST, *(name for name, _ in group.state_columns)]
@@ -79,7 +93,7 @@ def _events(definition: str, epoch: int, batches: Iterator[pa.RecordBatch]) -> I
                 latest_ms=latest_ms,
                 state=codec.encode(tuple(state)),
             )
-            yield key, latest_ms, tile
+            yield key, tile
 
 
 def wait_until_stored(settings: Settings, next_offsets: Mapping[int, int], timeout_s: float) -> None:
