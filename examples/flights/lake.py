@@ -62,7 +62,7 @@ class Lake:
         groups = newest_epochs(read_catalog(self._settings, self._codec), None)
         done = backfill_all(self._spark, self._settings, groups, cut_ms, say)
         complete(self._settings, done, STORED_S, say)
-        return sum(one.published for one in done)
+        return sum(one.tiles for one in done)
 
     def training_rows(self, flights: pd.DataFrame, say: Say) -> PointInTime:
         """The flights whose outcome was known before the cut."""
