@@ -72,6 +72,7 @@ class Decoder:
         self._columns = dict(columns)
         self._stages = stages
         self._known: set[bytes] = set()
+        self._fits: dict[bytes, tuple[int, tuple[str, ...]]] = {}  # by the frame: schema id and columns to leave null
         self.misfits = lru_cache(maxsize=None)(self._misfits)
 
     def unknown(self, polled: Mapping[int, Sequence[Record]]) -> set[bytes]:
@@ -122,14 +123,20 @@ class Decoder:
             except UndecodableEvent as error:
                 rows.failures.append(Failure(partition, record, error))
                 continue
-            schema_id = FRAME.unpack_from(record.value or b"")[1]
-            for name in self.misfits(schema_id):
+            frame = (record.value or b"")[: FRAME.size]
+            schema_id, misfits = self._fits.get(frame) or self._fit(frame)
+            for name in misfits:
                 value[name] = None
             if stage is not None:
                 rows.addressed[len(rows.records)] = stage
             rows.records.append(record)
             rows.values.append(value)
             rows.schema_ids.append(schema_id)
+
+    def _fit(self, frame: bytes) -> tuple[int, tuple[str, ...]]:
+        schema_id = int(FRAME.unpack(frame)[1])
+        fit = self._fits[frame] = (schema_id, tuple(self.misfits(schema_id)))
+        return fit
 
     def complaint(self, schema_id: int, columns: Sequence[str]) -> InvalidEvent | None:
         """Why events of this schema cannot be read by a group that reads `columns`; None where they can."""

@@ -39,7 +39,11 @@ class Evaluated:
 
 def connect() -> duckdb.DuckDBPyConnection:
     """A DuckDB of one thread: rows come back in their order, and the worker's other services keep the other cores."""
-    return duckdb.connect(config={"threads": 1})
+    connection = duckdb.connect(config={"threads": 1})
+    # The first Arrow array and the first query load much code (pandas among it): not while events wait.
+    connection.register("batch", pa.table({"warm": pa.array([True])}))
+    connection.execute("SELECT warm FROM batch").fetchnumpy()
+    return connection
 
 
 class Evaluator:

@@ -53,7 +53,7 @@ class Codec:
 
     def __init__(self, schema_registry_url: str) -> None:
         self.registry = SchemaRegistry(schema_registry_url)
-        self._readers: dict[int, _Reader] = {}
+        self._readers: dict[bytes, _Reader] = {}  # by the frame: no number is unpacked for each message
         self._unknown_until_s: dict[int, float] = {}
         self._event_writers: dict[tuple[str, str], _Writer] = {}
         self._record_writers: dict[tuple[str, str], _Writer] = {}
@@ -114,17 +114,18 @@ class Codec:
         return subject_of(topic, names[0])
 
     def _reader(self, value: bytes | None) -> _Reader:
-        schema_id = _schema_id(value)
-        return self._readers.get(schema_id) or self._new_reader(schema_id)
+        frame = b"" if value is None else value[: FRAME.size]
+        return self._readers.get(frame) or self._new_reader(value)
 
-    def _new_reader(self, schema_id: int) -> _Reader:
+    def _new_reader(self, value: bytes | None) -> _Reader:
+        schema_id = _schema_id(value)
         stored = self._fetched(schema_id)
         if stored is None:
             raise UndecodableEvent(
                 f"schema id {schema_id} is not in the registry at {self.registry.url}; the producer registered "
                 "elsewhere, or the bytes are not what they seem"
             )
-        reader = self._readers[schema_id] = self._reader_of(stored)
+        reader = self._readers[FRAME.pack(0, schema_id)] = self._reader_of(stored)
         return reader
 
     def _fetched(self, schema_id: int) -> Stored | None:
@@ -206,7 +207,8 @@ def _schema_id(value: bytes | None) -> int:
 
 
 def _read(reader: _Reader, value: bytes | None) -> dict[str, Any]:
-    body = BytesIO(value or b"")
+    content = value or b""
+    body = BytesIO(content)
     body.seek(FRAME.size)
     try:
         record: dict[str, Any] = schemaless_reader(body, reader.schema, reader.resolve_to)  # type: ignore[assignment]
@@ -215,8 +217,7 @@ def _read(reader: _Reader, value: bytes | None) -> dict[str, Any]:
             f"the value is no {reader.full_name}: its Avro breaks off or does not fit the schema "
             f"({type(error).__name__}: {error})"
         ) from error
-    if body.tell() != len(value or b""):
-        left = len(value or b"") - body.tell()
+    if left := len(content) - body.tell():
         raise UndecodableEvent(
             f"the value is a {reader.full_name} with {left} bytes too many; it was written otherwise"
         )
