@@ -178,7 +178,7 @@ def test_a_registry_that_reorders_what_it_keeps_costs_no_resolution(registry: Sc
         state=b"\x00",
     )
     assert codec.decode(FRAME.pack(0, schema_id) + avro(schema, tile.to_record())) == tile
-    assert codec._readers[schema_id].resolve_to is None
+    assert codec._readers[FRAME.pack(0, schema_id)].resolve_to is None
 
 
 def test_a_users_event_is_no_platform_event(codec: Codec) -> None:
