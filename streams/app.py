@@ -12,12 +12,12 @@ from mode.types import ServiceT
 from bighead.config import Settings
 from bighead.errors import ConfigError
 from bighead.events.codec import Codec
-from bighead.events.dead_letters import DeadLetters
 from bighead.events.guard import Guard
 from streams.catalog import CatalogService
 from streams.committed import read_committed
 from streams.heartbeat import HeartbeatService
 from streams.lane import LaneService
+from streams.letters import LettersOnce
 from streams.materializer import MaterializerService
 from streams.monitoring import MonitoringService
 from streams.registry import RegistryService
@@ -69,7 +69,7 @@ def faust_app(settings: Settings) -> faust.App:
 
 def _services(settings: Settings, wanted: list[str]) -> dict[str, ServiceT]:
     codec = Codec(settings.schema_registry)
-    dead_letters = DeadLetters(settings, codec)
+    dead_letters = LettersOnce(settings, codec)
     catalog = CatalogService(settings, Guard(codec, dead_letters, "catalog", settings))
     made: dict[str, ServiceT] = {}
     if "lane" in wanted or "materializer" in wanted:

@@ -79,7 +79,6 @@ class SourceLane:
         self._parts = parts
         self._active = active
         self._arriving: list[Member] = []
-        self._guarded = parts.store.guarded(topic)
         self._newest_ms: dict[int, int] = {}
         self._marked: dict[int, int] = {}
         self._beginnings: dict[int, int] = {}
@@ -171,7 +170,7 @@ class SourceLane:
             # 5. All acknowledged.
             await self._parts.log.flush()
             # 6. Tiles and next offsets to the disk, all or none.
-            self._parts.store.commit(changes, self.topic, crew.members, self._guarded, self._parts.log.offsets)
+            self._parts.store.commit(changes, crew.members, self._parts.log.offsets)
 
     async def _learn_schemas(self, crew: _Crew, polled: Mapping[int, Sequence[Record]]) -> None:
         """Asks for schemas that were not seen yet, away from the event loop, for as long as it takes."""
@@ -203,18 +202,11 @@ class SourceLane:
             self._newest_ms[partition] = max(self._newest_ms.get(partition, 0), newest_ms)
 
     async def _bury(self, outcome: Outcome) -> None:
-        """Dead letters; what concerns all groups only once, whoever reads it again."""
-        sent = False
         for failure in outcome.failures.values():
-            if failure.group is not None or failure.record.offset >= self._guarded.get(failure.partition, 0):
-                message = message_of(self.topic, failure.partition, failure.record)
-                self._parts.dead_letters.send(message, failure.error, stage_of(failure.group))
-                sent = True
-        if sent:
+            message = message_of(self.topic, failure.partition, failure.record)
+            self._parts.dead_letters.send(message, failure.error, stage_of(failure.group))
+        if outcome.failures:
             await asyncio.to_thread(self._parts.dead_letters.flush)
-        for partition in self._beginnings:
-            furthest = max(member.offsets.get(partition, 0) for member in self.members)
-            self._guarded[partition] = max(self._guarded.get(partition, 0), furthest)
 
     @property
     def _one_time(self) -> bool:

@@ -23,7 +23,6 @@ Changes: TypeAlias = Mapping[str, tuple[Tile, bytes]]
 
 _TILE = b"t"
 _OFFSETS = b"o"
-_GUARDED = b"g"
 _STATE = b"s"
 
 
@@ -90,10 +89,6 @@ class TileStore:
         """The next source offsets of a group's epoch; None where it never took a step."""
         return self._read(_OFFSETS + json.dumps(place).encode())
 
-    def guarded(self, topic: str) -> dict[int, int]:
-        """The source offsets below which the dead letters of all groups are written already."""
-        return self._read(_GUARDED + topic.encode()) or {}
-
     def state_offsets(self) -> dict[int, int] | None:
         """The offsets of the state topic below which everything of this lane is in; None for a new folder."""
         return self._read(_STATE)
@@ -101,9 +96,7 @@ class TileStore:
     def commit(
         self,
         changes: Changes,
-        topic: str,
         members: Iterable[Member],
-        guarded: Mapping[int, int],
         state_offsets: Mapping[int, int],
     ) -> None:
         """Tiles, source offsets and the state topic's offsets, all or none."""
@@ -112,7 +105,6 @@ class TileStore:
             batch.put(_TILE + key.encode(), value)
         for member in members:
             batch.put(_OFFSETS + json.dumps(member.place).encode(), _offsets(member.offsets))
-        batch.put(_GUARDED + topic.encode(), _offsets(guarded))
         batch.put(_STATE, _offsets(state_offsets))
         self._db.write(batch)
         for key, (tile, _) in changes.items():

@@ -5,6 +5,7 @@ Knows Faust, Redis and the pure views. A row is swapped only against the text th
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,10 +14,9 @@ from faust.types import StreamT
 
 from bighead.client.redis import Command, RedisPipeline
 from bighead.config import Settings
-from bighead.errors import StoreError
+from bighead.errors import DeadlineExceeded, StoreError
 from bighead.events.base import Event
 from bighead.events.codec import Codec
-from bighead.events.dead_letters import DeadLetters
 from bighead.events.guard import Guard
 from bighead.events.log import read_log
 from bighead.events.message import Message, Position
@@ -25,11 +25,14 @@ from bighead.events.types import ServerStopped
 from bighead.registry import ModelState
 from bighead.registry.views import VIEWED_EVENTS, ModelView, ViewedEvent, concerns, from_json, project, to_json
 from streams.committed import message_of, raw_topic
+from streams.letters import LettersOnce
 
 STAGE = "model-views"
 INDEX_KEY = "bh:views:models"
 _TIMEOUT_S = 10.0
 _TRIES = 100
+REPAIR_S = 1.0
+RETRY_S = 0.5
 _SWAP = """
 local now = redis.call('GET', KEYS[1])
 local digest = now and redis.sha1hex(now) or ''
@@ -38,6 +41,7 @@ redis.call('SET', KEYS[1], ARGV[2])
 return 1
 """
 
+_log = logging.getLogger(__name__)
 Fact = tuple[ViewedEvent, Position]
 
 
@@ -54,8 +58,9 @@ class ModelViews:
         self._settings = settings
         self.topics = tuple(topic_name(settings.topic_prefix, name) for name in (MODELS_EVENTS, SERVING_EVENTS))
         codec = Codec(settings.schema_registry)
-        self.guard = Guard(codec, DeadLetters(settings, codec), STAGE, settings)
+        self.guard = Guard(codec, LettersOnce(settings, codec), STAGE, settings)
         self._redis = RedisPipeline(settings.redis)
+        self._rows: dict[str, bytes] = {}
 
     async def rebuild(self) -> None:
         """Brings every row up to the end of the log."""
@@ -75,6 +80,14 @@ class ModelViews:
         """The models that have a row, by name."""
         (names,) = await self._execute([("ZRANGE", INDEX_KEY, 0, -1)])
         return [name.decode() for name in names]
+
+    async def repair(self) -> None:
+        """Rebuilds where a row is no longer what was written: the store was flushed, or is an older copy of itself."""
+        known = dict(self._rows)
+        if known:
+            (found,) = await self._execute([("MGET", *map(view_key, known))])
+            if any(row != self._rows[model] for model, row in zip(known, found, strict=True)):
+                await self.rebuild()
 
     async def close(self) -> None:
         """Closes the connection."""
@@ -96,6 +109,7 @@ class ModelViews:
             if after == before or (await self._execute([swap]))[0]:
                 # All scores are equal: the index is in the order of the names.
                 await self._execute([("ZADD", INDEX_KEY, 0, model)])
+                self._rows[model] = after
                 return
         raise StoreError(
             f"{key} was changed by others {_TRIES} times in a row; are many workers keeping the same rows?"
@@ -111,7 +125,13 @@ class ModelViews:
         return read_log(self._settings, topic)
 
     async def _execute(self, commands: list[Command]) -> list[Any]:
-        return await self._redis.execute(commands, _TIMEOUT_S)
+        """Asks the store until it answers: the worker's other parts go on without it."""
+        while True:
+            try:
+                return await self._redis.execute(commands, _TIMEOUT_S)
+            except (StoreError, DeadlineExceeded) as error:
+                _log.warning("waiting for the online store: %s", error)
+                await asyncio.sleep(RETRY_S)
 
 
 def register(app: App, settings: Settings) -> ModelViews:
@@ -129,4 +149,5 @@ def register(app: App, settings: Settings) -> ModelViews:
 
     app.agent(raw_topic(app, *views.topics), name="model-views")(keep_views)
     app.task(views.rebuild)
+    app.timer(interval=REPAIR_S, name="model-views-repair")(views.repair)
     return views

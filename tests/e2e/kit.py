@@ -1,11 +1,14 @@
 """What end-to-end tests share: a source topic that remembers where its events lie, and feature reads by both ways."""
 
 import asyncio
+import os
+import signal
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 import grpc
+import redis
 
 from bighead.client.catalog import read_catalog
 from bighead.client.features import Definitions, apply
@@ -21,7 +24,13 @@ from bighead.events.codec import Codec
 from bighead.events.message import Position
 from bighead.features import GroupBy, Join
 from bighead.features.catalog import Catalog
-from bighead.features.reference import SourceEvent
+from bighead.features.compiled import CompiledGroup
+from bighead.features.fold import fold
+from bighead.features.reference import SourceEvent, group_features
+from bighead.features.tiles import StateCodec, Tile, TileKey, store_field, store_key, store_value
+from bighead.local.platform import Platform
+from bighead.testing import eventually
+from tests.conformance.cases import rows_of
 
 Keys = Mapping[str, Any]
 TIMEOUT_S = 60.0
@@ -58,6 +67,14 @@ class Source:
         placed = [(record, delivery.position()) for record, delivery in sent]
         self.events += [SourceEvent(record, at.partition, at.offset) for record, at in placed]
         return [at for _, at in placed]
+
+    @property
+    def ends(self) -> list[Position]:
+        """The newest position of each partition."""
+        newest: dict[int, int] = {}
+        for event in self.events:
+            newest[event.partition] = max(newest.get(event.partition, 0), event.offset)
+        return [Position(self.topic, partition, offset) for partition, offset in newest.items()]
 
     def await_visible(self, positions: Iterable[Position]) -> None:
         """Waits until the online store reflects them."""
@@ -132,6 +149,74 @@ class FeaturesClient:
                 raise NotReady(error.details()) from error
             raise
         return [dict(zip(answer.feature_names, map(_value, vector.values), strict=True)) for vector in answer.vectors]
+
+
+class Killer:
+    """Kills parts by their process ids; the supervisor starts them again."""
+
+    def __init__(self, platform: Platform) -> None:
+        self.killed: list[tuple[str, int]] = []
+        self._platform = platform
+
+    def kill(self, part: str) -> None:
+        """Kills it once it is back from the kill before."""
+        pid = eventually(lambda: self._running(part), 60)
+        os.kill(pid, signal.SIGKILL)
+        self.killed.append((part, pid))
+
+    def _running(self, part: str) -> int:
+        state = self._platform.supervisor.states()[part]
+        fresh = state["statename"] == "RUNNING" and (part, state["pid"]) not in self.killed
+        return int(state["pid"]) if fresh else 0
+
+
+def reference(source: Source, join: str, entities: Iterable[Keys], query_ms: int) -> list[dict[str, Any]]:
+    """A join of groups with one key, by the reference, which is given an entity's own events: it would filter them."""
+    groups = catalog_of(source.settings).join(join).groups
+    by_key: dict[tuple[str, Any], list[SourceEvent]] = {}
+    for event in source.events:
+        for group in groups:
+            by_key.setdefault((group.name, event.record[group.keys[0]]), []).append(event)
+    known: dict[tuple[str, Any], dict[str, Any]] = {}
+    rows = []
+    for entity in entities:
+        row: dict[str, Any] = {}
+        for group in groups:
+            place = (group.name, entity[group.keys[0]])
+            if place not in known:
+                known[place] = group_features(group, by_key.get(place, []), [place[1]], query_ms)
+            row |= known[place]
+        rows.append(row)
+    return rows
+
+
+def check_tiles(source: Source, join: str) -> None:
+    """The store's hashes are those that one fold of the whole log gives: byte by byte, none more, none less."""
+    for group in catalog_of(source.settings).join(join).groups:
+        assert _stored(source.settings, group.name) == _folded(source.settings, group, source.events)
+
+
+def _folded(settings: Settings, group: CompiledGroup, events: Sequence[SourceEvent]) -> dict[bytes, dict[bytes, bytes]]:
+    """The online store of a group, computed at once."""
+    codec = StateCodec(group)
+    tiles: dict[TileKey, Tile] = {}
+    for partition in {event.partition for event in events}:
+        rows = rows_of(group, [event for event in events if event.partition == partition])
+        if rows is not None:
+            changed = fold(group, codec, rows, lambda keys: [tiles.get(key) for key in keys])
+            tiles.update((tile.key, tile) for tile in changed)
+    hashes: dict[bytes, dict[bytes, bytes]] = {}
+    for tile in tiles.values():
+        key = store_key(settings.topic_prefix, group.name, 1, tile.key.entity).encode()
+        value = store_value(tile.rank, tile.seq, codec.encode(tile.state))
+        hashes.setdefault(key, {})[store_field(tile.key.level, tile.key.start_ms)] = value
+    return hashes
+
+
+def _stored(settings: Settings, group: str) -> dict[bytes, dict[bytes, bytes]]:
+    with redis.Redis.from_url(settings.redis) as client:
+        keys = list(client.scan_iter(store_key(settings.topic_prefix, group, 1, "*"), count=1000))
+        return {key: client.hgetall(key) for key in keys}
 
 
 def _value(message: Any) -> Any:

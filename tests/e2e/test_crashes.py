@@ -1,33 +1,25 @@
 """Worker, materializer and model server, killed in the middle of a replay: nothing is lost, counted twice or wrong."""
 
-import os
 import random
-import signal
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import pytest
-import redis
 
 from bighead.client.models import ModelsClient
 from bighead.client.predict import PredictionClient
 from bighead.config import Settings
 from bighead.errors import NotReady
-from bighead.events.message import Position
 from bighead.features import Aggregation, EventSource, GroupBy, Join, Keys, Op
-from bighead.features.compiled import CompiledGroup
-from bighead.features.fold import fold
-from bighead.features.reference import SourceEvent, group_features
-from bighead.features.tiles import StateCodec, Tile, TileKey, store_field, store_key, store_value
 from bighead.features.windows import DAY_MS, HOUR_MS, MINUTE_MS
 from bighead.local.platform import Platform
 from bighead.testing import eventually
-from tests.conformance.cases import COLUMNS, MIDNIGHT_MS, rows_of
+from tests.conformance.cases import COLUMNS, MIDNIGHT_MS
 from tests.e2e.conftest import MATERIALIZER
-from tests.e2e.kit import FeaturesClient, Source, catalog_of, read_online
+from tests.e2e.kit import FeaturesClient, Killer, Source, catalog_of, check_tiles, read_online, reference
 from tests.lane_kit import avro_schema
 from tests.unit.serving.models import total, total_stored
 
@@ -89,25 +81,6 @@ def story(records: list[dict[str, Any]], chooser: random.Random) -> Iterator[lis
         yield Look()
 
 
-class Killer:
-    """Kills parts by their process ids; the supervisor starts them again."""
-
-    def __init__(self, platform: Platform) -> None:
-        self.killed: list[tuple[str, int]] = []
-        self._platform = platform
-
-    def kill(self, part: str) -> None:
-        """Kills it once it is back from the kill before."""
-        pid = eventually(lambda: self._running(part), 60)
-        os.kill(pid, signal.SIGKILL)
-        self.killed.append((part, pid))
-
-    def _running(self, part: str) -> int:
-        state = self._platform.supervisor.states()[part]
-        fresh = state["statename"] == "RUNNING" and (part, state["pid"]) not in self.killed
-        return int(state["pid"]) if fresh else 0
-
-
 class Asker:
     """Asks for the same prediction and features again and again: each answer is the right one, or UNAVAILABLE."""
 
@@ -164,7 +137,7 @@ def source(breakable: Platform, tmp_path_factory: pytest.TempPathFactory) -> Sou
 @pytest.mark.slow
 def test_parts_killed_during_a_replay_leave_every_feature_and_tile_right(breakable: Platform, source: Source) -> None:
     chooser, killer = random.Random(20131101), Killer(breakable)
-    expected = reference(source, [QUIET], END_MS)[0]
+    expected = reference(source, FLIGHT.name, [QUIET], END_MS)[0]
     with Asker(breakable.settings, expected) as asker:
         for step in story(flights(chooser), chooser):
             match step:
@@ -178,16 +151,16 @@ def test_parts_killed_during_a_replay_leave_every_feature_and_tile_right(breakab
     assert asker.wrong == []
     assert asker.refusals, "the server was asked while it was down"
     check_every_feature(source)
-    check_every_tile(source)
+    check_tiles(source, FLIGHT.name)
 
 
 def look(source: Source, asker: Asker) -> None:
     """Everything published so far is visible, some features are right, and the server answers again."""
     before = asker.answers
-    source.await_visible(ends(source.topic, source.events))
+    source.await_visible(source.ends)
     some = [{"carrier": f"C{index}", "tail": f"N{index * 7}"} for index in range(5)]
     (rows,) = read_online(source.settings, catalog_of(source.settings), FLIGHT.name, some, [END_MS])
-    assert rows == reference(source, some, END_MS)
+    assert rows == reference(source, FLIGHT.name, some, END_MS)
     eventually(lambda: asker.answers > before, 60)
 
 
@@ -198,71 +171,10 @@ def check_every_feature(source: Source) -> None:
     carriers = [f"C{index}" for index in range(20)]
     entities = [{"carrier": carriers[index % 20], "tail": f"N{index}"} for index in range(150)] + [QUIET]
     rows = read_online(source.settings, catalog, FLIGHT.name, entities, [END_MS, *queries])
-    assert rows[0] == reference(source, entities, END_MS)
+    assert rows[0] == reference(source, FLIGHT.name, entities, END_MS)
     windowed = [name for name in rows[0][0] if name.endswith(("_1h", "_1d"))]
     for query_ms, found in zip(queries, rows[1:], strict=True):
-        expected = reference(source, entities, query_ms)
+        expected = reference(source, FLIGHT.name, entities, query_ms)
         assert [[row[name] for name in windowed] for row in found] == [
             [row[name] for name in windowed] for row in expected
         ]
-
-
-def check_every_tile(source: Source) -> None:
-    """The store's hashes are those that one fold of the whole log gives: byte by byte, none more, none less."""
-    catalog = catalog_of(source.settings)
-    for group in (CARRIER, PLANE):
-        expected = folded(source.settings, catalog.group(group.name).group, source.events)
-        assert stored_tiles(source.settings, group.name) == expected
-
-
-def folded(settings: Settings, group: CompiledGroup, events: Sequence[SourceEvent]) -> dict[bytes, dict[bytes, bytes]]:
-    """The online store of a group, computed at once."""
-    codec = StateCodec(group)
-    tiles: dict[TileKey, Tile] = {}
-    for partition in {event.partition for event in events}:
-        rows = rows_of(group, [event for event in events if event.partition == partition])
-        if rows is not None:
-            changed = fold(group, codec, rows, lambda keys: [tiles.get(key) for key in keys])
-            tiles.update((tile.key, tile) for tile in changed)
-    hashes: dict[bytes, dict[bytes, bytes]] = {}
-    for tile in tiles.values():
-        key = store_key(settings.topic_prefix, group.name, 1, tile.key.entity).encode()
-        value = store_value(tile.rank, tile.seq, codec.encode(tile.state))
-        hashes.setdefault(key, {})[store_field(tile.key.level, tile.key.start_ms)] = value
-    return hashes
-
-
-def stored_tiles(settings: Settings, group: str) -> dict[bytes, dict[bytes, bytes]]:
-    with redis.Redis.from_url(settings.redis) as client:
-        keys = list(client.scan_iter(store_key(settings.topic_prefix, group, 1, "*"), count=1000))
-        return {key: client.hgetall(key) for key in keys}
-
-
-def reference(source: Source, entities: Iterable[Mapping[str, Any]], query_ms: int) -> list[dict[str, Any]]:
-    """The join by the reference interpreter, given an entity's own events alone: it would filter them anyway."""
-    groups = [
-        one.group for one in catalog_of(source.settings).groups.values() if one.group.name in FLIGHT.group_names()
-    ]
-    by_key: dict[tuple[str, Any], list[SourceEvent]] = {}
-    for event in source.events:
-        for group in groups:
-            by_key.setdefault((group.name, event.record[group.keys[0]]), []).append(event)
-    known: dict[tuple[str, Any], dict[str, Any]] = {}
-    rows = []
-    for entity in entities:
-        row: dict[str, Any] = {}
-        for group in groups:
-            place = (group.name, entity[group.keys[0]])
-            if place not in known:
-                known[place] = group_features(group, by_key.get(place, []), [place[1]], query_ms)
-            row |= known[place]
-        rows.append(row)
-    return rows
-
-
-def ends(topic: str, events: Iterable[SourceEvent]) -> list[Position]:
-    """The newest position of each partition."""
-    newest: dict[int, int] = {}
-    for event in events:
-        newest[event.partition] = max(newest.get(event.partition, 0), event.offset)
-    return [Position(topic, partition, offset) for partition, offset in newest.items()]
