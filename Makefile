@@ -23,8 +23,8 @@ setup: .venv/.installed ## virtual environment from the lock
 jars: setup
 	@$(BIN)/python infra/jvm/fetch.py
 
-demo: setup jars ## flights: train, deploy, stream, predict, swap, compare
-	@$(BIN)/python -m examples.flights
+demo: setup jars ## flights: train, deploy, stream, predict, swap, compare; ARGS=--keep leaves it running
+	@$(BIN)/python -m examples.flights $(ARGS)
 
 test: setup jars ## the whole test suite
 	$(BIN)/python -m pytest
@@ -38,7 +38,7 @@ lint: setup ## style, types, import rules, generated code, schema compatibility
 	$(BIN)/python infra/schema_history.py check
 
 bench: setup jars ## measurements, side by side with the alternatives
-	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 up: setup jars ## start the platform on this machine and leave it running
 	@$(BIN)/bighead up

@@ -80,11 +80,14 @@ class Findings:
             for one in self.versions
             if not abs(one.live - one.recomputed) <= MOST_AUC_DIFFERENCE
         ]
-        if len(self.versions) < 3:
+        if not self.differences:
+            found.append("no feature was compared")
+        if len({answer.version for answer in self.replayed.answers.values()}) < 2:
             found.append("the second version answered nothing: it was not swapped in during the replay")
         lift = self.lift
         if not LEAST_LIFT <= lift <= MOST_LIFT:
-            found.append(f"features lift the test AUC by {lift:.4f}; expected {LEAST_LIFT} to {MOST_LIFT}")
+            reason = "look for a leak" if lift > MOST_LIFT else "too little"
+            found.append(f"features lift the test AUC by {lift:.4f}; expected {LEAST_LIFT} to {MOST_LIFT}: {reason}")
         if self.dead_letters:
             found.append(f"{self.dead_letters} messages are with the dead letters")
         return found

@@ -1,0 +1,60 @@
+"""What the demo says about its findings: nothing passes that was not shown."""
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from examples.flights.replay import Answer, Replayed
+from examples.flights.summary import FeatureDifference, Findings, PartMemory, VersionAuc, summary
+
+ANSWERS = {name: Answer(name, f"p-{name}", version, 0.5, 0.004) for name, version in (("a", 1), ("b", 2))}
+GOOD = Findings(
+    parts=[PartMemory("kafka", "127.0.0.1:1", 170.0)],
+    history_events=10,
+    published_tiles=5,
+    training_rows=4,
+    schedule_auc=0.66,
+    trained_auc={1: 0.74, 2: 0.75},
+    parity=1e-9,
+    replayed=Replayed(answers=ANSWERS, waits_s=[0.01], events=3, outcomes=2, seconds=1.0),
+    asked=2,
+    versions=[VersionAuc(version, 2, 2, 0.7, 0.7) for version in (0, 1, 2)],
+    differences=[FeatureDifference("late", 2, 0, 0.0)],
+    swap_us=12,
+    swap_steps_s={"fetch": 0.001},
+    dead_letters=0,
+    metric_events=9,
+    logged=2,
+)
+
+
+def test_what_was_shown_passes_and_is_told() -> None:
+    assert GOOD.failures() == []
+    console = Console(width=140, record=True, file=io.StringIO())
+    console.print(summary(GOOD, {"replay": 1.0}, "http://127.0.0.1:2"))
+    text = console.export_text()
+    for part in ("0 of 2 served values", "p50 4.0 ms", "0.080", "12 us, after fetch 1.0 ms", "http://127.0.0.1:2"):
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    ("found", "complaint"),
+    [
+        (replace(GOOD, differences=[FeatureDifference("late", 2, 1, 0.5)]), "late differs in 1 of 2"),
+        (replace(GOOD, differences=[FeatureDifference("late", 1, 0, 0.0)]), "late differs in 0 of 1"),
+        (replace(GOOD, differences=[]), "no feature was compared"),
+        (replace(GOOD, replayed=Replayed(answers=ANSWERS, failures=["a: no answer"])), "a request failed: a: no"),
+        (replace(GOOD, asked=3), "3 were asked, 2 answered"),
+        (replace(GOOD, logged=1), "1 logged"),
+        (replace(GOOD, versions=[VersionAuc(0, 2, 2, 0.7, 0.7 + 2e-9), *GOOD.versions[1:]]), "the live AUC of"),
+        (replace(GOOD, versions=[VersionAuc(0, 2, 2, float("nan"), 0.7), *GOOD.versions[1:]]), "the live AUC of"),
+        (replace(GOOD, trained_auc={1: 0.70}), "lift the test AUC by 0.0400"),
+        (replace(GOOD, trained_auc={1: 0.95}), "look for a leak"),
+        (replace(GOOD, replayed=Replayed(answers={"a": ANSWERS["a"]})), "the second version answered nothing"),
+        (replace(GOOD, dead_letters=1), "1 messages are with the dead letters"),
+    ],
+)
+def test_what_was_not_shown_is_said(found: Findings, complaint: str) -> None:
+    assert any(complaint in failure for failure in found.failures()), found.failures()
