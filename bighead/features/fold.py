@@ -156,8 +156,8 @@ def _sums(cell: Cell, values: npt.NDArray[Any], slots: Ints, old: list[Any]) -> 
 def _exact_sums(cell: Cell, values: npt.NDArray[Any], slots: Ints, old: list[Any]) -> list[Any]:
     sums = list(old)
     for slot, value in zip(slots.tolist(), values.tolist(), strict=True):
-        sums[slot] += value
-    for total in sums:
+        total = sums[slot] = sums[slot] + value
+        # After each event: whether one is refused must not depend on what came in the same batch.
         if not -_LONG_MAX - 1 <= total <= _LONG_MAX:
             raise OverflowError(f"{cell.op} of {cell.column!r} reached {total}, which does not fit in 64 bits")
     return sums
