@@ -55,8 +55,8 @@ def request(name: str, datatype: str = "FP64") -> Tensor:
 def signature_of(inputs: Sequence[Tensor], probability_type: str) -> Signature:
     """The whole signature of an exported binary classifier."""
     outputs = (
-        Tensor(name=PROBABILITY, type=probability_type, shape=COLUMN_SHAPE),
-        Tensor(name=LABEL, type="INT64", shape=COLUMN_SHAPE),
+        Tensor(name=PROBABILITY, type=probability_type),
+        Tensor(name=LABEL, type="INT64"),
     )
     return Signature(inputs=tuple(inputs), outputs=outputs)
 
@@ -92,7 +92,7 @@ def json_values(row: pd.Series) -> dict[str, Any]:
 def _column(name: str, datatype: str, source: Literal["feature", "request"]) -> Tensor:
     if datatype not in DATATYPES:
         raise ModelError(f"column {name!r} has the datatype {datatype!r}; expected one of {', '.join(DATATYPES)}")
-    return Tensor(name=name, type=datatype, source=source, shape=COLUMN_SHAPE)
+    return Tensor(name=name, type=datatype, source=source)
 
 
 def _cast(tensor: Tensor, values: pd.Series) -> pd.Series:

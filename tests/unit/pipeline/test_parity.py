@@ -22,6 +22,7 @@ from bighead.pipeline.parity import Session
 from bighead.pipeline.record import Origin
 from bighead.pipeline.tensors import frame
 from bighead.registry.proof import check_record
+from serving.loading import load
 
 INPUTS = [request("carrier", "BYTES"), feature("mean_delay"), feature("late_share")]
 
@@ -95,19 +96,22 @@ def test_golden_rows_are_what_the_model_answers_to_each_alone(pipeline: Pipeline
 def test_outputs_are_plain_columns(pipeline: Pipeline, rows: pd.DataFrame) -> None:
     model = prove(pipeline, export(pipeline, INPUTS), INPUTS, rows)
     described = {(tensor.name, tensor.type, tensor.shape) for tensor in model.signature.outputs}
-    assert described == {("probability", "FP64", (-1, 1)), ("label", "INT64", (-1, 1))}
+    assert described == {("probability", "FP64", ()), ("label", "INT64", ())}
     graph = onnx.load_from_string(model.content).graph
     assert [value.name for value in graph.input] == ["carrier", "mean_delay", "late_share"]
     assert all(value.type.HasField("tensor_type") for value in graph.output)
 
 
-def test_the_record_of_a_proven_model_satisfies_the_registry(
+def test_the_record_of_a_proven_model_satisfies_the_registry_and_the_server(
     pipeline: Pipeline, rows: pd.DataFrame, tmp_path: Path
 ) -> None:
     model = prove(pipeline, export(pipeline, INPUTS), INPUTS, rows)
     artifact = put(str(tmp_path), save(model, tmp_path / "model.onnx"))
     origin = Origin("flight", 1, "hash", {"table": "training/flight"}, {"max_iter": 40}, "abc", "test", 1, 2)
-    check_record(model_record(model, artifact, {"auc": 0.74}, origin))
+    record = model_record(model, artifact, {"auc": 0.74}, origin)
+    check_record(record)
+    served, _ = load("delay", 1, record)
+    assert served.signature.features
     with pytest.raises(ModelError, match="store the file"):
         model_record(model, Artifact("file:///other", "0" * 64, 1), {}, origin)
     with pytest.raises(ModelError, match=r"auc.*not finite"):
