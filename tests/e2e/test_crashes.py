@@ -3,7 +3,7 @@
 import random
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -178,3 +178,15 @@ def check_every_feature(source: Source) -> None:
         assert [[row[name] for name in windowed] for row in found] == [
             [row[name] for name in windowed] for row in expected
         ]
+
+
+def test_a_group_that_is_applied_later_is_filled_from_the_beginning(breakable: Platform, source: Source) -> None:
+    """It is read for apart from the others until it has come near them; a kill on the way changes nothing."""
+    source.await_visible(source.publish(flights(random.Random(1))[:7_000]))
+    group = replace(CARRIER, name="crash_later_carrier")
+    later = Join("crash_later", Keys("carrier"), [group])
+    source.apply([group], later)
+    Killer(breakable).kill("worker")
+    source.await_visible(source.publish(flights(random.Random(2))[:100]))
+    check_tiles(source, later.name)
+    check_tiles(source, FLIGHT.name)
