@@ -190,3 +190,17 @@ def test_a_group_that_is_applied_later_is_filled_from_the_beginning(breakable: P
     source.await_visible(source.publish(flights(random.Random(2))[:100]))
     check_tiles(source, later.name)
     check_tiles(source, FLIGHT.name)
+
+
+@pytest.mark.parametrize("part", ["redis", "kafka"])
+def test_the_flow_goes_on_when_what_all_depend_on_was_killed(breakable: Platform, source: Source, part: str) -> None:
+    """Redis may have lost its last second: the store says what it reflects, and is brought up from there."""
+    killer = Killer(breakable)
+    records = flights(random.Random(len(part)))[:2_000]
+    source.publish(records[:1_000])
+    killer.kill(part)
+    source.publish(records[1_000:])
+    eventually(lambda: breakable.status([part])[0].ok, 60, 0.1)
+    source.await_visible(source.ends)
+    check_tiles(source, FLIGHT.name)
+    eventually(lambda: all(one.ok for one in breakable.status(["worker", "server"])), 60, 0.1)
