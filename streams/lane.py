@@ -59,11 +59,6 @@ class LaneService(Service):
             await self._apply(self._catalog.catalog, offset)
             await self._catalog.beyond(offset)
 
-    @property
-    def late(self) -> dict[str, int]:
-        """Events below the cut that were left to batch, by group."""
-        return {name: member.late for (name, _), member in self._members.items() if member.late}
-
     async def _apply(self, catalog: Catalog, offset: int) -> None:
         """Takes in what the catalog has, and then says so with a mark of the catalog's own topic."""
         parts = self._opened

@@ -39,7 +39,6 @@ class MaterializerService(Service):
     def __init__(self, settings: Settings, guard: Guard, catalog: CatalogService) -> None:
         super().__init__()
         self.waiting = ""
-        self.rebuilds = 0
         self._prefix = settings.topic_prefix
         self._guard = guard
         self._catalog = catalog
@@ -127,7 +126,6 @@ class MaterializerService(Service):
 
     async def _go_on_from(self, stored: dict[int, int]) -> None:
         if self._positions:
-            self.rebuilds += 1
             self.log.warning("the online store reflects %s and not %s: going on from there", stored, self._positions)
         self._positions = stored
         self._reader.seek(await self._reader.beginnings() | stored)

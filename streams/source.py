@@ -197,7 +197,14 @@ class SourceLane:
             for member in members:
                 member.offsets[partition] = max(member.offsets.get(partition, 0), records[-1].offset + 1)
         for member in members:
-            member.late += outcome.late.get(member.place, 0)
+            if late := outcome.late.get(member.place, 0):
+                member.late += late
+                _log.info(
+                    "%d events below the cut of group %s are left to batch, %d so far",
+                    late,
+                    member.place[0],
+                    member.late,
+                )
         for partition, newest_ms in outcome.newest_ms.items():
             self._newest_ms[partition] = max(self._newest_ms.get(partition, 0), newest_ms)
 

@@ -135,6 +135,7 @@ def source(breakable: Platform, tmp_path_factory: pytest.TempPathFactory) -> Sou
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_parts_killed_during_a_replay_leave_every_feature_and_tile_right(breakable: Platform, source: Source) -> None:
     chooser, killer = random.Random(20131101), Killer(breakable)
     expected = reference(source, FLIGHT.name, [QUIET], END_MS)[0]
