@@ -6,18 +6,48 @@ from collections.abc import Callable
 
 import click
 
-from benchmarks import freshness, lane
-from benchmarks.report import Report, as_text
+from benchmarks import freshness, lane, predictions
+from benchmarks.report import Report, as_json, as_text, machine
+from bighead.errors import BigheadError
 
-BENCHMARKS: dict[str, Callable[[], Report]] = {"freshness": freshness.run, "lane": lane.run}
+RUNS: dict[str, Callable[[float | None], Report]] = {
+    "freshness": lambda seconds: freshness.run(seconds or freshness.SECONDS),
+    "lane": lambda _: lane.run(),
+    "predictions": lambda seconds: predictions.run(seconds or predictions.SECONDS),
+}
+EXAMPLES = """\b
+Examples:
+  python -m benchmarks                           all of them, about five minutes
+  python -m benchmarks freshness --seconds 20    one, with a shorter measurement
+  python -m benchmarks lane predictions --json   figures for machines
+
+\b
+freshness    publish to visible in Redis at 2,000 events/s, beside Kafka alone
+lane         events/s of the Python lane from a filled topic, beside plain Faust agents
+predictions  calls/s and latency with and without feature look-up, beside a bare grpc.aio echo
+
+Each starts its own platform in a temporary folder on free ports and removes it. Believe the ratios: all parts of one
+run share one machine at one time. h2load is used for full load where it is on PATH.
+"""
 
 
-@click.command(name="python -m benchmarks")
-@click.argument("names", nargs=-1)
-def main(names: tuple[str, ...]) -> None:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    for name in names or BENCHMARKS:
-        click.echo(as_text(BENCHMARKS[name]()))
+@click.command(name="python -m benchmarks", epilog=EXAMPLES)
+@click.argument("names", nargs=-1, type=click.Choice(list(RUNS)), metavar="[freshness|lane|predictions]...")
+@click.option("--seconds", type=click.FloatRange(min=1), help="How long freshness and predictions load (60 and 20).")
+@click.option("--json", "json_wanted", is_flag=True, help="One JSON object, for machines.")
+def main(names: tuple[str, ...], seconds: float | None, json_wanted: bool) -> None:
+    """Measure bighead on this machine, each figure beside a peer or a floor from the same run."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exit unwinds, and with it every platform stops
+    facts, reports = machine(), []
+    try:
+        for name in names or RUNS:
+            report = RUNS[name](seconds)
+            reports.append(report)
+            if not json_wanted:
+                click.echo(as_text(report))
+    except BigheadError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(as_json(reports, facts) if json_wanted else "\n" + ", ".join(f"{k} {v}" for k, v in facts.items()))
 
 
 if __name__ == "__main__":

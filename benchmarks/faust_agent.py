@@ -9,6 +9,7 @@ import struct
 import sys
 import time
 from io import BytesIO
+from typing import Any
 
 import faust
 import redis.asyncio as redis
@@ -45,7 +46,7 @@ class Tiles:
             self._started, self._cpu_s = time.perf_counter(), time.process_time()
         body = BytesIO(value)
         body.seek(FRAME.size)
-        payment = schemaless_reader(body, self._schema, None)
+        payment: dict[str, Any] = schemaless_reader(body, self._schema, None)  # type: ignore[assignment]
         at_ms, amount = payment["made_ms"], payment["amount"]
         changed = [(payment["account"], level, at_ms - at_ms % size_ms) for level, size_ms in LEVELS.items()]
         for tile in changed:
@@ -86,12 +87,12 @@ def build(settings: Settings, how: str, events: int) -> faust.App:
     topic = app.topic(payments.TOPIC, value_type=bytes, key_type=bytes, value_serializer="raw", key_serializer="raw")
     tiles = Tiles(settings, events)
 
-    async def each(stream: faust.StreamT) -> None:
+    async def each(stream: faust.StreamT[bytes]) -> None:
         async for value in stream:
             await tiles.write(set(tiles.add(value)))
             tiles.report()
 
-    async def take(stream: faust.StreamT) -> None:
+    async def take(stream: faust.StreamT[bytes]) -> None:
         async for values in stream.take(BATCH, within=WITHIN_S):
             await tiles.write({tile for value in values for tile in tiles.add(value)})
             tiles.report()

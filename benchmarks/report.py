@@ -38,17 +38,18 @@ def percentiles(values_ms: Sequence[float]) -> dict[str, float]:
 
 def machine() -> dict[str, str | int | float]:
     """Cores, load and versions: without them a figure says nothing."""
-    return {
+    facts: dict[str, str | int | float] = {
         "cores": os.cpu_count() or 0,
         "load": round(os.getloadavg()[0], 2),
         "system": platform.platform(),
         "python": platform.python_version(),
-    } | {name: version(name) for name in _PACKAGES}
+    }
+    return facts | {name: version(name) for name in _PACKAGES}
 
 
-def as_json(reports: Sequence[Report]) -> str:
-    """All reports as one JSON object."""
-    return json.dumps({"machine": machine(), "reports": [asdict(report) for report in reports]}, indent=2)
+def as_json(reports: Sequence[Report], facts: Mapping[str, str | int | float]) -> str:
+    """All reports and the machine's facts as one JSON object."""
+    return json.dumps({"machine": facts, "reports": [asdict(report) for report in reports]}, indent=2)
 
 
 def as_text(report: Report) -> str:

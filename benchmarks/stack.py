@@ -40,7 +40,7 @@ def stack(parts: Sequence[str]) -> Iterator[Platform]:
 
 @contextmanager
 def process(settings: Settings, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """`python -m ARGUMENTS` with the platform's settings; its standard output can be read, its errors are in the log."""
+    """`python -m ARGUMENTS` with the platform's settings; its output can be read, its errors lie in the home."""
     log = settings.home / f"{arguments[0]}.log"
     environment = config.inherited_environment() | config.variables(settings)
     command = [sys.executable, "-m", *arguments]

@@ -1,0 +1,79 @@
+"""Each benchmark runs from start to end on a platform of its own and leaves nothing behind; figures are not judged."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from click.testing import CliRunner
+
+from benchmarks import __main__ as command
+from benchmarks import freshness, lane, predictions
+from benchmarks.report import Report, as_json, as_text
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    yield
+    assert list(tmp_path.glob("bighead-benchmark-*")) == []
+    left = [one.cmdline() for one in psutil.process_iter() if one.pid != os.getpid() and mentions(one, tmp_path)]
+    assert left == []
+
+
+def mentions(process: psutil.Process, folder: Path) -> bool:
+    try:
+        return str(folder) in " ".join([*process.cmdline(), *process.environ().values()])
+    except psutil.Error:
+        return False
+
+
+def check(report: Report, rows: int) -> None:
+    assert len(report.rows) == rows
+    figures = [value for row in report.rows for value in row.values() if not isinstance(value, str)]
+    assert all(value >= 0 for value in figures)
+    assert all(ratio > 0 for ratio in report.ratios.values())
+    assert all(str(row["what"]) in as_text(report) for row in report.rows)
+    assert json.loads(as_json([report], {}))["reports"][0]["name"] == report.name
+
+
+def test_freshness() -> None:
+    check(freshness.run(seconds=1), 2)
+
+
+def test_lane() -> None:
+    check(lane.run(events=5_000, agent_events=1_000), 3)
+
+
+def test_predictions() -> None:
+    check(predictions.run(seconds=1, events=500), 3)
+
+
+def test_the_command_says_what_it_can_do() -> None:
+    shown = CliRunner().invoke(command.main, ["--help"])
+    assert shown.exit_code == 0
+    assert all(name in shown.output for name in command.RUNS)
+    refused = CliRunner().invoke(command.main, ["fastness"])
+    assert refused.exit_code == 2
+
+
+def test_ending_it_stops_its_platform(tmp_path: Path) -> None:
+    running = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks", "lane"],
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stderr is not None
+    while not running.stderr.readline().startswith("filling"):
+        assert running.poll() is None
+    running.terminate()
+    running.stderr.close()
+    assert running.wait(60) == 143
