@@ -1,10 +1,13 @@
 """The expressions of all groups of a topic, vectorised by DuckDB over one Arrow table: one query for a whole batch.
 
-Rows on which an expression fails (an overflow) are found by halving, and handed back with the reason.
+Rows on which an expression fails (an overflow) are found by halving, and handed back with the reason. A few rows are
+evaluated one by one, as the reference does it: starting a query would take longer, while events wait.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -13,7 +16,7 @@ import pyarrow as pa
 from bighead.compile.inputs import KEEP, TIME, input_columns
 from bighead.features.compiled import CompiledGroup
 from bighead.features.fold import Column, Mask
-from bighead.features.types import ValueType
+from bighead.features.types import ValueType, clean
 
 _DTYPES = {
     ValueType.LONG: np.dtype(np.int64),
@@ -21,6 +24,7 @@ _DTYPES = {
     ValueType.BOOLEAN: np.dtype(np.bool_),
     ValueType.STRING: np.dtype(object),
 }
+FEW_ROWS = 32
 # What a row can cause; a full memory or a broken engine is not the row's fault and is raised.
 _ROW_ERRORS = (duckdb.DataError, duckdb.InvalidInputException)
 
@@ -62,6 +66,10 @@ class Evaluator:
 
     def evaluate(self, table: pa.Table) -> list[Evaluated]:
         """One result per group, in order; rows in the order of the table."""
+        if table.num_rows <= FEW_ROWS:
+            rows = table.to_pylist()
+            if all(map(_finite, rows)):
+                return [_by_row(*one, rows) for one in zip(self._groups, self._kinds, strict=True)]
         try:
             found = self._query(table, ", ".join(self._selects))
         except _ROW_ERRORS:
@@ -101,6 +109,33 @@ class Evaluator:
         keep = np.asarray(found[f"{index}:{KEEP}"], np.bool_)
         columns = {name: _column(found[f"{index}:{name}"], kind) for name, kind in self._kinds[index].items()}
         return Evaluated(keep, columns, {})
+
+
+def _finite(row: Mapping[str, Any]) -> bool:
+    """DuckDB orders NaN above every number, and it alone decides what then becomes of a comparison."""
+    return all(math.isfinite(value) for value in row.values() if isinstance(value, float))
+
+
+def _by_row(group: CompiledGroup, kinds: Mapping[str, ValueType], rows: Sequence[Mapping[str, Any]]) -> Evaluated:
+    keep, errors = np.zeros(len(rows), np.bool_), dict[int, Exception]()
+    found: dict[str, list[Any]] = {name: [None] * len(rows) for name in kinds}
+    for index, row in enumerate(rows):
+        try:
+            if group.where is None or group.where.evaluate(row) is True:
+                for name, values in found.items():
+                    values[index] = clean(group.inputs[name].evaluate(row))
+                keep[index] = True
+        except ArithmeticError as error:
+            errors[index] = error
+    return Evaluated(keep, {name: _column_of(values, kinds[name]) for name, values in found.items()}, errors)
+
+
+def _column_of(values: list[Any], kind: ValueType) -> Column:
+    if None not in values:
+        return Column(np.array(values, _DTYPES[kind]), np.ones(len(values), np.bool_))
+    column = Column(np.zeros(len(values), _DTYPES[kind]), np.array([value is not None for value in values], np.bool_))
+    column.values[column.valid] = [value for value in values if value is not None]
+    return column
 
 
 def _column(found: np.ndarray, kind: ValueType) -> Column:

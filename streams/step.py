@@ -108,8 +108,12 @@ class Stepper:
             outcome.fail(failure)
         if not batch.records:
             return outcome
+        times = {name: _times_of(batch, name) for name in {one.group.definition.source.time for one in self._members}}
+        nows_ms = _nows_ms(batch, now_ms)
         for index, evaluated in enumerate(self._evaluator.evaluate(batch.table)):
-            work = _Work(self, batch, self._members[index], evaluated, tiles[index], outcome, now_ms)
+            member = self._members[index]
+            times_ms = times[member.group.definition.source.time]
+            work = _Work(self, batch, member, evaluated, tiles[index], outcome, times_ms, nows_ms)
             for partition, rows in batch.spans.items():
                 work.fold_partition(partition, rows)
         return outcome
@@ -125,7 +129,8 @@ class _Work:
     evaluated: Evaluated
     tiles: Tiles
     outcome: Outcome
-    now_ms: int
+    times_ms: Ints
+    nows_ms: Ints
 
     def fold_partition(self, partition: int, span: slice) -> None:
         """The rows of one partition: what is new for the member, readable, kept, keyed and not late is folded."""
@@ -161,16 +166,13 @@ class _Work:
     def _times(self, partition: int, span: slice, mine: Mask) -> tuple[Ints, Mask]:
         """The rows' times, and which of them are believed; the others are dead letters of all groups or of this one."""
         name = self.member.group.definition.source.time
-        column = self.batch.table[name].combine_chunks()[span]
-        times: Ints = column.fill_null(-1).to_numpy(zero_copy_only=False)
-        # Kafka's own time of the message stands for now, so that reading a log again gives the same verdicts.
-        stamps = self.batch.timestamps_ms[span]
-        nows = np.where(stamps >= 0, np.minimum(stamps, self.now_ms), self.now_ms)
+        times, nows = self.times_ms[span], self.nows_ms[span]
         timely = (times >= 0) & (times <= nows + self.stepper.max_future_ms)
         timely &= (times < SECONDS_FROM) | (times >= SECONDS_TO)
         group = None if self.stepper.one_time else self.member.group.name
         for row in np.flatnonzero(mine & ~timely).tolist():
-            error = _time_error(column[row].as_py(), int(nows[row]), self.stepper.max_future_ms, name)
+            value = self.batch.table[name][span.start + row].as_py()
+            error = _time_error(value, int(nows[row]), self.stepper.max_future_ms, name)
             self._reject(partition, span.start + row, error, group)
         return times, timely
 
@@ -227,6 +229,17 @@ class _Work:
             first = np.arange(len(rows)) < len(rows) // 2
             self._fold(rows.take(first), places[first])
             self._fold(rows.take(~first), places[~first])
+
+
+def _times_of(batch: Batch, name: str) -> Ints:
+    times: Ints = batch.table[name].combine_chunks().fill_null(-1).to_numpy(zero_copy_only=False)
+    return times
+
+
+def _nows_ms(batch: Batch, now_ms: int) -> Ints:
+    """Kafka's own time of a message stands for now, so that reading a log again gives the same verdicts."""
+    stamps_ms = batch.timestamps_ms
+    return np.where(stamps_ms >= 0, np.minimum(stamps_ms, now_ms), now_ms)
 
 
 def _time_error(value: object, now_ms: int, max_future_ms: int, name: str) -> Exception:

@@ -38,8 +38,8 @@ class TileLog:
         event = PositionReached(lane=LANE, topic=topic, partition=partition, offset=offset, event_ms=event_ms)
         value = self._codec.encode(event, self.topic)
         key = json.dumps([LANE, topic, partition], separators=(",", ":"))
+        headers = cloud_event(event_type=event.FULL_NAME, source=_SOURCE, subject=key, time_ms=event_ms)
         for state_partition in range(self._partitions):
-            headers = cloud_event(event_type=event.FULL_NAME, source=_SOURCE, subject=key, time_ms=event_ms)
             self._sender.send(self.topic, key.encode(), value, headers, state_partition)
 
     async def flush(self) -> None:

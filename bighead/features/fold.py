@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bighead.features.compiled import Cell, CompiledGroup
-from bighead.features.operations import Op, State
+from bighead.features.operations import Op, Order, State
 from bighead.features.tiles import STREAM_RANK, StateCodec, Tile, TileKey
 from bighead.features.types import ValueType
 from bighead.features.windows import SIZES_MS, Level
@@ -22,6 +22,8 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 Load: TypeAlias = Callable[[Sequence[TileKey]], Sequence[Tile | None]]
 """The tiles that are there already, in the order asked for."""
 
+FEW_ROWS = 32
+"""Up to so many rows are folded one by one: arrays would cost more to set up than they save."""
 _LONG_MAX = 2**63 - 1
 
 
@@ -55,7 +57,53 @@ class Rows:
 
 def fold(group: CompiledGroup, codec: StateCodec, rows: Rows, load: Load) -> list[Tile]:
     """The tiles that change, with their full new state. Rows at or below a tile's position are left out of it."""
-    return [tile for level in group.levels if len(rows) for tile in _fold_level(group, codec, rows, level, load)]
+    fold_level = _fold_few if len(rows) <= FEW_ROWS else _fold_level
+    return [tile for level in group.levels if len(rows) for tile in fold_level(group, codec, rows, level, load)]
+
+
+def _fold_few(group: CompiledGroup, codec: StateCodec, rows: Rows, level: Level, load: Load) -> list[Tile]:
+    """The same as `_fold_level`, row by row."""
+    size_ms, where = SIZES_MS.get(level), rows.partition
+    times, offsets, codes = rows.times_ms.tolist(), rows.offsets.tolist(), rows.codes.tolist()
+    starts = [time_ms - time_ms % size_ms if size_ms else 0 for time_ms in times]
+    keys = [TileKey(rows.entities[code], level, start) for code, start in zip(codes, starts, strict=True)]
+    wanted = list(dict.fromkeys(keys))
+    old = dict(zip(wanted, load(wanted), strict=True))
+    reached = {key: _position(tile, where) for key, tile in old.items()}
+    changed: dict[TileKey, Tile] = {}
+    inputs = zip(*(_values(rows.columns[cell.column]) for cell in group.cells), strict=True)
+    for key, time_ms, offset, values in zip(keys, times, offsets, inputs, strict=True):
+        if offset > reached[key]:
+            before = changed.get(key) or old[key]
+            state = _updated(group, codec, before.state if before else codec.empty, values, (time_ms, where, offset))
+            seq, newest_ms = (before.seq + 1, max(before.latest_ms, time_ms)) if before else (1, time_ms)
+            positions = _moved(before.positions if before else (), where, offset)
+            changed[key] = Tile(key, STREAM_RANK, seq, newest_ms, positions, state)
+    return list(changed.values())
+
+
+def _values(column: Column) -> list[Any]:
+    values: list[Any] = column.values.tolist()
+    if column.valid.all():
+        return values
+    return [value if valid else None for value, valid in zip(values, column.valid.tolist(), strict=True)]
+
+
+def _updated(group: CompiledGroup, codec: StateCodec, state: State, values: Sequence[Any], order: Order) -> State:
+    parts: list[Any] = []
+    for cell, where, value in zip(group.cells, codec.cell_slices, values, strict=True):
+        part = state[where]
+        if value is not None:
+            part = cell.operation.update(part, value, order)
+            if cell.op in (Op.SUM, Op.AVERAGE) and cell.kind is ValueType.LONG:
+                _check_long(cell, part[1])
+        parts += part
+    return tuple(parts)
+
+
+def _check_long(cell: Cell, total: int) -> None:
+    if not -_LONG_MAX - 1 <= total <= _LONG_MAX:
+        raise OverflowError(f"{cell.op} of {cell.column!r} reached {total}, which does not fit in 64 bits")
 
 
 def _fold_level(group: CompiledGroup, codec: StateCodec, rows: Rows, level: Level, load: Load) -> list[Tile]:
@@ -158,8 +206,7 @@ def _exact_sums(cell: Cell, values: npt.NDArray[Any], slots: Ints, old: list[Any
     for slot, value in zip(slots.tolist(), values.tolist(), strict=True):
         total = sums[slot] = sums[slot] + value
         # After each event: whether one is refused must not depend on what came in the same batch.
-        if not -_LONG_MAX - 1 <= total <= _LONG_MAX:
-            raise OverflowError(f"{cell.op} of {cell.column!r} reached {total}, which does not fit in 64 bits")
+        _check_long(cell, total)
     return sums
 
 

@@ -1,13 +1,19 @@
 """Expressions mean the same row by row and in DuckDB, nulls and division by zero included."""
 
+import math
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bighead.features import Aggregation, EventSource, GroupBy, Op
+from bighead.features.compiled import compile_group
 from bighead.features.expressions import parse
 from bighead.features.types import ValueType, clean
+from streams import evaluate
 
 COLUMNS = {"a": ValueType.LONG, "b": ValueType.DOUBLE, "s": ValueType.STRING, "f": ValueType.BOOLEAN}
 
@@ -65,3 +71,19 @@ def test_rows_and_duckdb_agree(text: str, row: dict[str, Any]) -> None:
         ).fetchone()
     assert found is not None
     assert clean(found[0]) == clean(expression.evaluate(row))
+
+
+@pytest.mark.parametrize("few_rows", [0, 1_000])
+def test_the_lane_compares_numbers_that_are_none_alike_in_batches_of_any_size(
+    few_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate, "FEW_ROWS", few_rows)
+    source = EventSource("t", "t", "a", {"s": "s", "high": "CASE WHEN b > 1 THEN 1 ELSE 0 END"}, where="b <> 5")
+    group = compile_group(GroupBy("g", source, ["s"], [Aggregation("high", Op.SUM)]), COLUMNS)
+    table = pa.table({"a": [1, 2, 3, 4], "b": [math.nan, math.inf, 5.0, 0.5], "s": ["x", None, "x", "x"]})
+    with evaluate.connect() as connection:
+        (found,) = evaluate.Evaluator([group], connection).evaluate(table)
+    assert found.keep.tolist() == [True, True, False, True]
+    assert found.columns["high"].values[found.keep].tolist() == [1, 1, 0]
+    assert found.columns["s"].valid[found.keep].tolist() == [True, False, True]
+    assert not found.errors

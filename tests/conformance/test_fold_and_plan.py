@@ -3,6 +3,7 @@
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +14,7 @@ from bighead.features.tiles import StateCodec, Tile, TileKey, entity_of
 from bighead.features.windows import Level
 from tests.conformance.cases import assert_same, every_operation, logs, magnitude_of, rows_of, times
 
+pytestmark = pytest.mark.usefixtures("few_rows")
 GROUP = every_operation()
 CODEC = StateCodec(GROUP)
 PLAN = GroupPlan(GROUP, 1, None)

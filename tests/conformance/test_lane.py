@@ -12,6 +12,7 @@ from bighead.testing import SchemaRegistryServer
 from tests.conformance.cases import COLUMNS, assert_same, every_operation, logs, magnitude_of, times
 from tests.lane_kit import NOW_MS, FakeRecord, LaneKit, MemoryTiles, avro_schema, member, read
 
+pytestmark = pytest.mark.usefixtures("few_rows")
 GROUP = every_operation()
 SLOW = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
