@@ -25,6 +25,7 @@ from tests.unit.serving.models import total, total_stored
 
 EVENTS = 20_000
 ROUNDS = 5
+LITTLE = 40
 VICTIMS = ("worker", MATERIALIZER, "server")
 FLIGHTS = EventSource(topic="crashes.flights.v1", table="crashes/flights", time="at_ms")
 SPANS: list[list[str]] = [["1h", "1d"], []]
@@ -147,7 +148,9 @@ def test_parts_killed_during_a_replay_leave_every_feature_and_tile_right(breakab
                 case Look():
                     look(source, asker)
                 case records:
-                    source.publish(records)
+                    # Little by little: parts are to be killed at work, and not while they still wait for it.
+                    for start in range(0, len(records), LITTLE):
+                        source.publish(records[start : start + LITTLE])
     assert sorted(part for part, _ in killer.killed) == sorted(VICTIMS * ROUNDS)
     assert asker.wrong == []
     assert asker.refusals, "the server was asked while it was down"
