@@ -13,7 +13,7 @@ from bighead.errors import DeadlineExceeded, InvalidInput, StoreError, Undecodab
 from bighead.features.catalog import Catalog
 from bighead.features.compiled import CompiledJoin
 from bighead.features.plan import FeatureRow, GroupPlan, GroupRead, Status, derive
-from bighead.features.tiles import entity_of, state_of_store_value, store_key
+from bighead.features.tiles import entity_of, store_key
 from bighead.features.types import ValueType
 
 _log = logging.getLogger(__name__)
@@ -119,7 +119,9 @@ class OnlineReader:
         answers: dict[str, list[tuple[Any, Status]]] = {}
         for one, reply in zip(wanted.values(), replies, strict=True):
             try:
-                answers[one.key] = one.plan.evaluate(one.read, [_decoded(one.plan, value) for value in reply])
+                answers[one.key] = one.plan.evaluate(
+                    one.read, [None if value is None else one.plan.decoded(value) for value in reply]
+                )
             except UndecodableEvent as error:
                 self.failures += 1
                 _log.error("features of %s answered with ERROR: %s", one.key, error)
@@ -136,10 +138,6 @@ class OnlineReader:
             value, status = answer[index] if answer is not None else (None, Status.ERROR)
             values[feature.name] = value
             statuses[feature.name] = status
-
-
-def _decoded(plan: GroupPlan, value: bytes | None) -> tuple[Any, ...] | None:
-    return None if value is None else plan.codec.decode(state_of_store_value(value))
 
 
 def _nothing(plan: GroupPlan) -> list[tuple[Any, Status]]:

@@ -11,8 +11,11 @@ from typing import Any
 
 from bighead.features.compiled import CompiledGroup, CompiledJoin
 from bighead.features.operations import State
-from bighead.features.tiles import StateCodec, store_field
+from bighead.features.tiles import StateCodec, state_of_store_value, store_field
 from bighead.features.windows import FIVE_MINUTES_MS, Level, Window, cover, floor_to
+
+CACHED_STATES = 20_000
+"""Tiles of a group that are kept decoded. Most do not change any more, and popular entities are read all the time."""
 
 
 class Status(StrEnum):
@@ -41,7 +44,9 @@ class GroupPlan:
         self.epoch = epoch
         self.cut_ms = cut_ms
         self.codec = StateCodec(group)
+        self._empty = [cell.empty for cell in group.cells]
         self._built = lru_cache(maxsize=8)(self._build)
+        self.decoded = lru_cache(maxsize=CACHED_STATES)(self._decoded)
 
     def at(self, query_ms: int) -> GroupRead:
         """The tiles that answer a query at `query_ms`."""
@@ -56,16 +61,21 @@ class GroupPlan:
     def evaluate(self, read: GroupRead, states: Sequence[State | None]) -> list[tuple[Any, Status]]:
         """The group's features from the states of the tiles of `read`, in order; None is a tile without events."""
         answers: list[tuple[Any, Status]] = []
-        slices = self.codec.cell_slices
-        for feature, merge in zip(self.group.features, read.merges, strict=True):
-            cell, where = self.group.cells[feature.cell], slices[feature.cell]
-            merged = cell.empty
-            for index in merge:
-                state = states[index]
-                if state is not None:
-                    merged = cell.operation.merge(merged, state[where])
-            answers.append((cell.operation.finalize(merged), Status.OK if merged[0] else Status.EMPTY))
+        parts = [[None if state is None else state[where] for state in states] for where in self.codec.cell_slices]
+        for feature, indices in zip(self.group.features, read.merges, strict=True):
+            operation = self.group.cells[feature.cell].operation
+            merged, mine = self._empty[feature.cell], parts[feature.cell]
+            merge = operation.merge
+            for index in indices:
+                part = mine[index]
+                if part is not None:
+                    merged = merge(merged, part)
+            answers.append((operation.finalize(merged), Status.OK if merged[0] else Status.EMPTY))
         return answers
+
+    def _decoded(self, value: bytes) -> State:
+        """The state of a tile as the online store holds it; see `store_value`. To be called as `decoded`."""
+        return self.codec.decode(state_of_store_value(value))
 
     def _build(self, query_ms: int) -> GroupRead:
         places: dict[tuple[Level, int], int] = {}
