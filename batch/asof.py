@@ -3,11 +3,12 @@
 A window `floor(q - w, hop) <= t < q` is a run of tiles of its hop's level, then heads: the hours of the current day,
 the five minutes of the current hour, the events of the current five minutes, as far as they are finer than its hop. A
 head begins where its parent tile does, so one running reduction per parent answers however many queries fall into it.
+Tiles of five minutes are given; those of hours and days are reduced from them here, one reduction at a time.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,13 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bighead.features.compiled import CompiledGroup
-from bighead.features.windows import DAY_MS, FIVE_MINUTES_MS, HOUR_MS, Window
+from bighead.features.windows import DAY_MS, FIVE_MINUTES_MS, HOUR_MS, Window, ceil_to
 
 Ints: TypeAlias = npt.NDArray[np.int64]
 Values: TypeAlias = npt.NDArray[Any]
 
-BLOCK_MS = 8 * DAY_MS
-"""Queries of one entity within eight days are answered together, by one task: a hot key spreads over its blocks."""
+_BLOCK_MS = 8 * DAY_MS
 
 
 class Kind(IntEnum):
@@ -41,18 +41,23 @@ _SIZE_MS = {kind: size_ms for size_ms, kind in KIND_OF_HOP.items()}
 _PARENT_MS = {Kind.HOUR: DAY_MS, Kind.FIVE_MINUTES: HOUR_MS, Kind.EVENT: FIVE_MINUTES_MS}
 
 
-def reach_ms(group: CompiledGroup, kind: Kind) -> int:
-    """How far before a query a window reads tiles of this kind; 0 where they only serve heads."""
+def reach_ms(group: CompiledGroup) -> int:
+    """How far before a query its windows read tiles."""
     windows = [feature.window for feature in group.features if feature.window]
-    lengths = [window.length_ms + window.hop_ms for window in windows if KIND_OF_HOP[window.hop_ms] is kind]
-    return max(lengths, default=0)
+    return max((window.length_ms + window.hop_ms for window in windows), default=0)
 
 
-def kinds_of(group: CompiledGroup) -> list[Kind]:
-    """The kinds of tiles that the group's windows read, coarse first; BASE where one looks back for ever."""
-    hops = [feature.window.hop_ms if feature.window else DAY_MS for feature in group.features]
-    tiles = [kind for size_ms, kind in KIND_OF_HOP.items() if size_ms <= max(hops)]
-    return [Kind.BASE, *tiles] if any(feature.window is None for feature in group.features) else tiles
+def block_ms(group: CompiledGroup) -> int:
+    """Queries of one entity within a block are answered together, by one task: a hot key spreads over its blocks.
+
+    A block is at least as long as windows reach, so that no tile is needed by more than two; it begins at midnight.
+    """
+    return max(_BLOCK_MS, ceil_to(reach_ms(group), DAY_MS))
+
+
+def has_base(group: CompiledGroup) -> bool:
+    """Whether a feature looks back for ever: each block then needs what was before it."""
+    return any(feature.window is None for feature in group.features)
 
 
 @dataclass(frozen=True)
@@ -79,22 +84,18 @@ class Queries:
 
 @dataclass(frozen=True)
 class States:
-    """The states that belong to the queries' places, kind after kind, each in the order of (place, time)."""
+    """The states that belong to the queries' places: `table` holds BASE, FIVE_MINUTES and EVENT, one after the other.
+
+    keys: for each kind its states' places and times, ascending. slices: where a kind lies in the table. edges: for
+    tiles that are reduced from those of five minutes, where each begins among them.
+    """
 
     table: pa.Table
-    keys: Ints
-    starts: dict[Kind, int]
+    keys: Mapping[Kind, Ints]
+    slices: Mapping[Kind, slice]
+    edges: Mapping[Kind, Ints]
     span_ms: int
     reach_ms: int
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    @cached_property
-    def ends(self) -> dict[Kind, int]:
-        """Where each kind ends."""
-        edges = [*self.starts.values(), len(self)]
-        return dict(zip(self.starts, edges[1:], strict=True))
 
 
 class AsOf:
@@ -102,6 +103,7 @@ class AsOf:
 
     def __init__(self, group: CompiledGroup, partition: pa.Table) -> None:
         self.queries, self.states = _split(group, partition)
+        self._levels: dict[tuple[Kind, str], Values] = {}
         self._heads: dict[tuple[Kind, str], Values] = {}
         self._runs: dict[Window | None, tuple[Ints, Ints]] = {}
 
@@ -116,17 +118,28 @@ class AsOf:
 
     def reduce(self, name: str, reduction: Reduction, window: Window | None) -> Values:
         """For each query the reduction over the states that its window holds, from the oldest to the newest."""
-        first, last = self._run(window)
-        total = _reduce_runs(reduction, first, last)
         kind = KIND_OF_HOP[window.hop_ms] if window else Kind.DAY
+        total = self._reduce_runs(kind, name, reduction, *self._run(window))
         if window is None:
             begin_ms = self.queries.blocks_ms
             first, last = self._place(Kind.BASE, begin_ms), self._place(Kind.BASE, begin_ms + 1)
-            total = reduction.function(_reduce_runs(reduction, first, last), total)
+            total = reduction.function(self._reduce_runs(Kind.BASE, name, reduction, first, last), total)
         for finer in Kind:
             if finer > kind:
                 total = reduction.function(total, self._head(finer, name, reduction))
         return total
+
+    def _level(self, kind: Kind, name: str, reduction: Reduction) -> Values:
+        """The values of all states of a kind, and one neutral one after the last."""
+        if (kind, name) not in self._levels:
+            if kind in self.states.edges:
+                values = self._level(Kind.FIVE_MINUTES, name, reduction)[:-1]
+                edges = self.states.edges[kind]
+                values = reduction.function.reduceat(values, edges) if len(edges) else values
+            else:
+                values = reduction.values[self.states.slices[kind]]
+            self._levels[kind, name] = np.append(values, np.array([reduction.neutral], reduction.values.dtype))
+        return self._levels[kind, name]
 
     def _run(self, window: Window | None) -> tuple[Ints, Ints]:
         if window not in self._runs:
@@ -136,25 +149,29 @@ class AsOf:
             self._runs[window] = (self._place(kind, from_ms), self._place(kind, _floor(at_ms, hop_ms)))
         return self._runs[window]
 
+    def _reduce_runs(self, kind: Kind, name: str, reduction: Reduction, first: Ints, last: Ints) -> Values:
+        values = self._level(kind, name, reduction)
+        if not len(first):
+            return values[:0]
+        pairs = np.stack((first, last), axis=1).ravel()
+        return np.where(last > first, reduction.function.reduceat(values, pairs)[::2], reduction.neutral)
+
     def _head(self, kind: Kind, name: str, reduction: Reduction) -> Values:
         if (kind, name) not in self._heads:
             at_ms = self.queries.at_ms
             first = self._place(kind, _floor(at_ms, _PARENT_MS[kind]))
             last = self._place(kind, _floor(at_ms, _SIZE_MS[kind]) if kind in _SIZE_MS else at_ms)
-            running = self._running(kind, reduction)
-            newest = running[np.maximum(last - 1 - self.states.starts[kind], 0)] if len(running) else reduction.neutral
+            running = self._running(kind, name, reduction)
+            newest = running[np.maximum(last - 1, 0)] if len(running) else reduction.neutral
             self._heads[kind, name] = np.where(last > first, newest, reduction.neutral)
         return self._heads[kind, name]
 
-    def _running(self, kind: Kind, reduction: Reduction) -> Values:
+    def _running(self, kind: Kind, name: str, reduction: Reduction) -> Values:
         """For each state of a kind the reduction from the first of its parent tile to itself."""
-        where = slice(self.states.starts[kind], self.states.ends[kind])
-        keys, running = self.states.keys[where], reduction.values[where].copy()
+        keys, running = self.states.keys[kind], self._level(kind, name, reduction)[:-1].copy()
         if not len(keys):
             return running
-        # Blocks begin at midnight, so that parents can be told apart by the time since their block's begin.
-        places, since = np.divmod(keys, self.states.span_ms)
-        parents = places * self.states.span_ms + _floor(since - self.states.reach_ms, _PARENT_MS[kind])
+        parents = _tiles(keys, self.states.span_ms, self.states.reach_ms, _PARENT_MS[kind])
         edges = np.flatnonzero(np.diff(parents, prepend=parents[0] - 1, append=parents[-1] + 1))
         longest, step = int(np.diff(edges).max()), 1
         while step < longest:
@@ -165,21 +182,20 @@ class AsOf:
 
     def _place(self, kind: Kind, time_ms: Ints) -> Ints:
         """For each query where the first state of a kind at or after `time_ms` lies."""
-        where = slice(self.states.starts[kind], self.states.ends[kind])
         since = time_ms - self.queries.blocks_ms + self.states.reach_ms
         wanted = self.queries.places * self.states.span_ms + since
-        return np.searchsorted(self.states.keys[where], wanted).astype(np.int64) + where.start
-
-
-def _reduce_runs(reduction: Reduction, first: Ints, last: Ints) -> Values:
-    if not len(first):
-        return reduction.values[:0]
-    pairs = np.stack((first, last), axis=1).ravel()
-    return np.where(last > first, reduction.function.reduceat(reduction.values, pairs)[::2], reduction.neutral)
+        return np.searchsorted(self.states.keys[kind], wanted).astype(np.int64)
 
 
 def _floor(time_ms: Ints, step_ms: int) -> Ints:
     return time_ms - time_ms % step_ms
+
+
+def _tiles(keys: Ints, span_ms: int, reach: int, size_ms: int) -> Ints:
+    """The key of the tile of this size in which each key lies."""
+    # Blocks begin at midnight, so that tiles can be told apart by the time since their block's begin.
+    places, since = np.divmod(keys, span_ms)
+    return places * span_ms + _floor(since - reach, size_ms) + reach
 
 
 def _split(group: CompiledGroup, partition: pa.Table) -> tuple[Queries, States]:
@@ -198,32 +214,37 @@ def _split(group: CompiledGroup, partition: pa.Table) -> tuple[Queries, States]:
         rows=partition.column("row").combine_chunks().fill_null(0).to_numpy()[asked],
         places=places[order].astype(np.int64),
         at_ms=at_ms[asked],
-        blocks_ms=blocks[asked] * BLOCK_MS,
+        blocks_ms=blocks[asked] * block_ms(group),
     )
-    return queries, _states(group, partition, kinds, pairs, known, at_ms - blocks * BLOCK_MS)
+    return queries, _states(group, partition, kinds, pairs, known, at_ms - blocks * block_ms(group))
 
 
 def _states(
     group: CompiledGroup, partition: pa.Table, kinds: Values, pairs: Ints, known: Ints, since_ms: Ints
 ) -> States:
-    reach = max(reach_ms(group, kind) for kind in Kind)
-    span_ms = reach + BLOCK_MS + DAY_MS
+    # A day more than windows reach: the first day and hour begin before the first tile that is needed.
+    reach = ceil_to(reach_ms(group), DAY_MS) + DAY_MS
+    span_ms = reach + block_ms(group) + DAY_MS
     if len(known) * span_ms >= 2**63:
         raise OverflowError(f"{len(known)} entities and blocks in one partition are too many; use more partitions")
     rows: list[Ints] = []
-    keys: list[Ints] = []
-    starts: dict[Kind, int] = {}
-    for kind in Kind:
-        if kind is not Kind.QUERY:
-            mine = np.flatnonzero(kinds == kind)
-            places = np.minimum(np.searchsorted(known, pairs[mine]), max(len(known) - 1, 0))
-            wanted = known[places] == pairs[mine] if len(known) else np.zeros(len(mine), np.bool_)
-            mine, key = mine[wanted], (places * span_ms + since_ms[mine] + reach)[wanted]
-            order = np.lexsort((*_log_order(partition, mine), key)) if kind is Kind.EVENT else np.argsort(key)
-            starts[kind] = sum(len(part) for part in rows)
-            rows.append(mine[order])
-            keys.append(key[order])
-    return States(partition.take(pa.array(np.concatenate(rows))), np.concatenate(keys), starts, span_ms, reach)
+    keys: dict[Kind, Ints] = {}
+    slices: dict[Kind, slice] = {}
+    for kind in (Kind.BASE, Kind.FIVE_MINUTES, Kind.EVENT):
+        mine = np.flatnonzero(kinds == kind)
+        places = np.minimum(np.searchsorted(known, pairs[mine]), max(len(known) - 1, 0))
+        wanted = known[places] == pairs[mine] if len(known) else np.zeros(len(mine), np.bool_)
+        mine, key = mine[wanted], (places * span_ms + since_ms[mine] + reach)[wanted]
+        order = np.lexsort((*_log_order(partition, mine), key)) if kind is Kind.EVENT else np.argsort(key)
+        start = sum(len(part) for part in rows)
+        slices[kind] = slice(start, start + len(mine))
+        rows.append(mine[order])
+        keys[kind] = key[order]
+    edges: dict[Kind, Ints] = {}
+    for kind in (Kind.HOUR, Kind.DAY):
+        tiles = _tiles(keys[Kind.FIVE_MINUTES], span_ms, reach, _SIZE_MS[kind])
+        keys[kind], edges[kind] = np.unique(tiles, return_index=True)
+    return States(partition.take(pa.array(np.concatenate(rows))), keys, slices, edges, span_ms, reach)
 
 
 def _log_order(partition: pa.Table, rows: Ints) -> tuple[Ints, Ints]:

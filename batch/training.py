@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 from pyspark.storagelevel import StorageLevel
 
 from batch.answers import answer_batches
-from batch.asof import BLOCK_MS, KIND_OF_HOP, Kind, kinds_of, reach_ms
+from batch.asof import Kind, block_ms, has_base, reach_ms
 from batch.tables import TableVersion, check_columns, source_events, table_path, version_of
 from batch.views import Views
 from bighead.compile.spark import (
@@ -42,7 +42,6 @@ from bighead.features.windows import DAY_MS, FIVE_MINUTES_MS
 Progress = Callable[[str], None]
 _ROW = "__row"
 _AT = "__at_ms"
-_SIZE_MS = {kind: size_ms for size_ms, kind in KIND_OF_HOP.items()}
 
 
 @dataclass(frozen=True)
@@ -153,28 +152,35 @@ def _partition_rows(spark: SparkSession, source: DataFrame, group: CompiledGroup
     events = view(events_sql(group, view(source, "source")), "events")
     keys = {quoted(key): kind for key, kind in zip(group.keys, group.key_kinds, strict=True)}
     left = view(numbered.selectExpr(f"{entity_sql(keys)} AS {ENTITY}", f"{_AT} AS {START}", f"{_ROW} AS row"), "left")
-    tiles: dict[Kind, str] = {}
-    finer = events
-    for kind in reversed([kind for kind in kinds_of(group) if kind is not Kind.BASE]):
-        tiles[kind] = finer = view(merged_sql(group, finer, floor_sql(START, _SIZE_MS[kind])), kind.name)
-    parts = [_part(group, Kind.QUERY, left, "row", "NULL", states=False), _heads(group, events, left)]
-    parts += [_part(group, kind, name) for kind, name in tiles.items()]
-    if Kind.BASE in kinds_of(group):
-        block = floor_sql(START, BLOCK_MS)
-        blocks = view(merged_sql(group, tiles[Kind.DAY], block), "blocks")
+    tiles = view(merged_sql(group, events, floor_sql(START, FIVE_MINUTES_MS)), "tiles")
+    parts = [
+        _part(group, Kind.QUERY, left, "row", states=False),
+        _heads(group, events, left),
+        _part(group, Kind.FIVE_MINUTES, tiles, reach=reach_ms(group)),
+    ]
+    if has_base(group):
+        block = floor_sql(START, block_ms(group))
+        blocks = view(merged_sql(group, tiles, block), "blocks")
         asked = f"(SELECT DISTINCT {ENTITY}, {block} AS {START} FROM {left})"
         parts.append(_part(group, Kind.BASE, view(before_sql(group, blocks, asked), "base")))
     return spark.sql(" UNION ALL ".join(parts))
 
 
 def _part(
-    group: CompiledGroup, kind: Kind, source: str, row: str = "NULL", partition: str = "NULL", *, states: bool = True
+    group: CompiledGroup,
+    kind: Kind,
+    source: str,
+    row: str = "NULL",
+    partition: str = "NULL",
+    *,
+    states: bool = True,
+    reach: int = 0,
 ) -> str:
     """Rows of one kind, once for each block whose queries may read them."""
-    reach = reach_ms(group, kind)
-    block = f"({floor_sql(START, BLOCK_MS)}) DIV {BLOCK_MS}L"
+    size_ms = block_ms(group)
+    block = f"({floor_sql(START, size_ms)}) DIV {size_ms}L"
     if reach:
-        last = f"({floor_sql(f'({START} + {reach}L)', BLOCK_MS)}) DIV {BLOCK_MS}L"
+        last = f"({floor_sql(f'({START} + {reach}L)', size_ms)}) DIV {size_ms}L"
         block = f"EXPLODE(SEQUENCE({block}, {last}))"
     columns = ", ".join(
         name if states else f"CAST(NULL AS {SQL_TYPES[kind_of_state]}) AS {name}"
