@@ -27,7 +27,7 @@ _SETTINGS = {
 _SETTINGS_OF_ONE_MACHINE = {
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
-    "spark.driver.memory": "2g",
+    "spark.driver.memory": "4g",
     "spark.sql.shuffle.partitions": "4",
     # 50 by default: on one machine half of the time of a Delta job.
     "spark.databricks.delta.snapshotPartitions": "2",

@@ -7,9 +7,11 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pandas as pd
 import pyarrow as pa
+from pyarrow.dataset import dataset
 
 from batch.backfill import backfill_all, complete, newest_epochs
 from batch.consistency import Consistency, check_consistency, publish_verdict, read_served
@@ -96,7 +98,9 @@ class Lake:
             pa.Table.from_pandas(flights[list(dict.fromkeys(columns))], preserve_index=False)
         )
         made = write_training_set(self._spark, self._settings, join, left, "asked_ms", table, say)
-        frame = read_version(self._spark, made.table.table, made.table.version).toArrow().to_pandas()
+        # The files themselves: collecting them through Spark would hold them in its memory once more.
+        files = read_version(self._spark, made.table.table, made.table.version).inputFiles()
+        frame = dataset([unquote(urlsplit(file).path) for file in files]).to_table().to_pandas()
         origin = {
             "table": made.table.table,
             "version": made.table.version,
