@@ -5,6 +5,7 @@ Open loop is always ours: h2load counts a latency from when it sent, not from wh
 
 import base64
 import json
+import math
 import shutil
 import subprocess
 import tempfile
@@ -85,12 +86,13 @@ def _clients(settings: Settings, target: Target, how: dict[str, float], seconds:
 
 def _h2load(h2load: str, target: Target, in_flight: int, seconds: float) -> Loaded:
     """One request again and again: h2load has one body. It ignores grpc-status: look at the server's own count."""
+    whole_s = math.ceil(seconds)
     with tempfile.TemporaryDirectory() as folder:
         body, log = Path(folder) / "body", Path(folder) / "log"
         message = target.requests[0]
         body.write_bytes(b"\0" + len(message).to_bytes(_FRAME_BYTES, "big") + message)
         headers = ("-H", "content-type: application/grpc", "-H", "te: trailers")
-        load = ("-c", str(in_flight), "-m", "1", "-t", "1", "-D", str(seconds), "-d", str(body), f"--log-file={log}")
+        load = ("-c", str(in_flight), "-m", "1", "-t", "1", "-D", str(whole_s), "-d", str(body), f"--log-file={log}")
         before_s = _children_s()
         run = subprocess.run(
             [h2load, *load, *headers, f"http://{target.address}{target.method}"], capture_output=True, text=True
@@ -100,7 +102,7 @@ def _h2load(h2load: str, target: Target, in_flight: int, seconds: float) -> Load
         lines = [line.split("\t") for line in log.read_text().splitlines()]
     latencies_ms = [float(line[2]) / 1000 for line in lines if line[1] == "200"]
     errors = [f"HTTP {line[1]}" for line in lines if line[1] != "200"]
-    return Loaded("h2load", seconds, len(latencies_ms), latencies_ms, errors, _children_s() - before_s)
+    return Loaded("h2load", whole_s, len(latencies_ms), latencies_ms, errors, _children_s() - before_s)
 
 
 def _children_s() -> float:
