@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from batch.asof import AsOf, Ints, Reduction, Values
+from batch.asof import AsOf, Ints, Layout, Reduction, Values
 from bighead.features.compiled import Cell, CompiledGroup
 from bighead.features.operations import Op
 from bighead.features.types import ValueType
@@ -26,9 +26,9 @@ _LOW = 0xFFFFFFFF
 _EXACT = 2**53
 
 
-def answer_partition(group: CompiledGroup, partition: pa.Table) -> pa.Table:
+def answer_partition(group: CompiledGroup, layout: Layout, partition: pa.Table) -> pa.Table:
     """`row` and the group's features for every query of a partition."""
-    answers = _Answers(group, AsOf(group, partition))
+    answers = _Answers(group, AsOf(layout, partition))
     columns = {"row": pa.array(answers.asof.queries.rows)}
     for feature in group.features:
         cell = group.cells[feature.cell]
@@ -156,8 +156,8 @@ _ANSWERS: dict[Op, Callable[[_Answers, Cell, Window | None], pa.Array]] = {
 }
 
 
-def answer_batches(group: CompiledGroup, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def answer_batches(group: CompiledGroup, layout: Layout, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """`answer_partition` for Spark's `mapInArrow`."""
     received = list(batches)
     if received:
-        yield from answer_partition(group, pa.Table.from_batches(received)).to_batches(max_chunksize=100_000)
+        yield from answer_partition(group, layout, pa.Table.from_batches(received)).to_batches(max_chunksize=100_000)

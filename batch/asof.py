@@ -3,7 +3,7 @@
 A window `floor(q - w, hop) <= t < q` is a run of tiles of its hop's level, then heads: the hours of the current day,
 the five minutes of the current hour, the events of the current five minutes, as far as they are finer than its hop. A
 head begins where its parent tile does, so one running reduction per parent answers however many queries fall into it.
-Tiles of five minutes are given; those of hours and days are reduced from them here, one reduction at a time.
+Coarser tiles are reduced from finer ones here, one reduction at a time.
 """
 
 from collections.abc import Mapping
@@ -23,6 +23,7 @@ Ints: TypeAlias = npt.NDArray[np.int64]
 Values: TypeAlias = npt.NDArray[Any]
 
 _BLOCK_MS = 8 * DAY_MS
+_ALL_TIME_MS = 50_000 * DAY_MS
 
 
 class Kind(IntEnum):
@@ -47,12 +48,26 @@ def reach_ms(group: CompiledGroup) -> int:
     return max((window.length_ms + window.hop_ms for window in windows), default=0)
 
 
-def block_ms(group: CompiledGroup) -> int:
-    """Queries of one entity within a block are answered together, by one task: a hot key spreads over its blocks.
+@dataclass(frozen=True)
+class Layout:
+    """How an entity's queries and states are cut into blocks of time, each of which one task answers.
 
-    A block is at least as long as windows reach, so that no tile is needed by more than two; it begins at midnight.
+    Tiled: a task gets tiles of five minutes, the events of the queries' five minutes and, where a feature looks back
+    for ever, one BASE tile. However hot a key, it gets few rows, and the key spreads over its blocks. A block is at
+    least as long as windows reach, so that no tile is needed by more than two; it begins at midnight.
+
+    Whole: a task gets all events of an entity, in one block. Much less work where there are not too many.
     """
-    return max(_BLOCK_MS, ceil_to(reach_ms(group), DAY_MS))
+
+    whole: bool
+    block_ms: int
+    reach_ms: int
+
+    @classmethod
+    def of(cls, group: CompiledGroup, *, whole: bool) -> "Layout":
+        """The layout of a group's queries."""
+        reach = reach_ms(group)
+        return cls(whole, _ALL_TIME_MS if whole else max(_BLOCK_MS, ceil_to(reach, DAY_MS)), reach)
 
 
 def has_base(group: CompiledGroup) -> bool:
@@ -84,10 +99,10 @@ class Queries:
 
 @dataclass(frozen=True)
 class States:
-    """The states that belong to the queries' places: `table` holds BASE, FIVE_MINUTES and EVENT, one after the other.
+    """The states that belong to the queries' places: `table` holds those that were given, kind after kind.
 
-    keys: for each kind its states' places and times, ascending. slices: where a kind lies in the table. edges: for
-    tiles that are reduced from those of five minutes, where each begins among them.
+    keys: for each kind its states' places and times, ascending. slices: where a given kind lies in the table. edges:
+    for a kind that is reduced from the next finer one, where each of its tiles begins there.
     """
 
     table: pa.Table
@@ -101,8 +116,8 @@ class States:
 class AsOf:
     """The queries and states of one partition, and reductions of the states over the queries' windows."""
 
-    def __init__(self, group: CompiledGroup, partition: pa.Table) -> None:
-        self.queries, self.states = _split(group, partition)
+    def __init__(self, layout: Layout, partition: pa.Table) -> None:
+        self.queries, self.states = _split(layout, partition)
         self._levels: dict[tuple[Kind, str], Values] = {}
         self._heads: dict[tuple[Kind, str], Values] = {}
         self._runs: dict[Window | None, tuple[Ints, Ints]] = {}
@@ -133,7 +148,7 @@ class AsOf:
         """The values of all states of a kind, and one neutral one after the last."""
         if (kind, name) not in self._levels:
             if kind in self.states.edges:
-                values = self._level(Kind.FIVE_MINUTES, name, reduction)[:-1]
+                values = self._level(Kind(kind + 1), name, reduction)[:-1]
                 edges = self.states.edges[kind]
                 values = reduction.function.reduceat(values, edges) if len(edges) else values
             else:
@@ -198,7 +213,7 @@ def _tiles(keys: Ints, span_ms: int, reach: int, size_ms: int) -> Ints:
     return places * span_ms + _floor(since - reach, size_ms) + reach
 
 
-def _split(group: CompiledGroup, partition: pa.Table) -> tuple[Queries, States]:
+def _split(layout: Layout, partition: pa.Table) -> tuple[Queries, States]:
     """Sorts a partition's rows into queries and states; states of places that nobody asks about are left out."""
     kinds = partition.column("kind").to_numpy()
     blocks = partition.column("block").to_numpy()
@@ -214,17 +229,15 @@ def _split(group: CompiledGroup, partition: pa.Table) -> tuple[Queries, States]:
         rows=partition.column("row").combine_chunks().fill_null(0).to_numpy()[asked],
         places=places[order].astype(np.int64),
         at_ms=at_ms[asked],
-        blocks_ms=blocks[asked] * block_ms(group),
+        blocks_ms=blocks[asked] * layout.block_ms,
     )
-    return queries, _states(group, partition, kinds, pairs, known, at_ms - blocks * block_ms(group))
+    return queries, _states(layout, partition, kinds, pairs, known, at_ms - blocks * layout.block_ms)
 
 
-def _states(
-    group: CompiledGroup, partition: pa.Table, kinds: Values, pairs: Ints, known: Ints, since_ms: Ints
-) -> States:
+def _states(layout: Layout, partition: pa.Table, kinds: Values, pairs: Ints, known: Ints, since_ms: Ints) -> States:
     # A day more than windows reach: the first day and hour begin before the first tile that is needed.
-    reach = ceil_to(reach_ms(group), DAY_MS) + DAY_MS
-    span_ms = reach + block_ms(group) + DAY_MS
+    reach = ceil_to(layout.reach_ms, DAY_MS) + DAY_MS
+    span_ms = reach + layout.block_ms + DAY_MS
     if len(known) * span_ms >= 2**63:
         raise OverflowError(f"{len(known)} entities and blocks in one partition are too many; use more partitions")
     rows: list[Ints] = []
@@ -241,8 +254,9 @@ def _states(
         rows.append(mine[order])
         keys[kind] = key[order]
     edges: dict[Kind, Ints] = {}
-    for kind in (Kind.HOUR, Kind.DAY):
-        tiles = _tiles(keys[Kind.FIVE_MINUTES], span_ms, reach, _SIZE_MS[kind])
+    reduced = (Kind.FIVE_MINUTES, Kind.HOUR, Kind.DAY) if layout.whole else (Kind.HOUR, Kind.DAY)
+    for kind in reduced:
+        tiles = _tiles(keys[Kind(kind + 1)], span_ms, reach, _SIZE_MS[kind])
         keys[kind], edges[kind] = np.unique(tiles, return_index=True)
     return States(partition.take(pa.array(np.concatenate(rows))), keys, slices, edges, span_ms, reach)
 

@@ -29,6 +29,8 @@ _SETTINGS_OF_ONE_MACHINE = {
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.memory": "4g",
     "spark.sql.shuffle.partitions": "4",
+    # There is nothing to adapt with four partitions, and planning a training set again after each stage takes longest.
+    "spark.sql.adaptive.enabled": "false",
     # 50 by default: on one machine half of the time of a Delta job.
     "spark.databricks.delta.snapshotPartitions": "2",
     "spark.ui.showConsoleProgress": "false",

@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 from pyspark.storagelevel import StorageLevel
 
 from batch.answers import answer_batches
-from batch.asof import Kind, block_ms, has_base, reach_ms
+from batch.asof import Kind, Layout, has_base
 from batch.tables import TableVersion, check_columns, source_events, table_path, version_of
 from batch.views import Views
 from bighead.compile.spark import (
@@ -40,6 +40,8 @@ from bighead.features.types import ValueType
 from bighead.features.windows import DAY_MS, FIVE_MINUTES_MS
 
 Progress = Callable[[str], None]
+WHOLE_ROWS = 4_000_000
+"""Up to so many events and queries of a group together, a task gets all events of an entity, see `Layout`."""
 _ROW = "__row"
 _AT = "__at_ms"
 
@@ -87,16 +89,24 @@ def source_versions(spark: SparkSession, lake: str, join: CompiledJoin) -> dict[
 
 @contextmanager
 def with_features(
-    spark: SparkSession, lake: str, join: CompiledJoin, left: DataFrame, time: str, versions: Mapping[str, int]
+    spark: SparkSession,
+    lake: str,
+    join: CompiledJoin,
+    left: DataFrame,
+    time: str,
+    versions: Mapping[str, int],
+    whole_rows: int = WHOLE_ROWS,
 ) -> Iterator[DataFrame]:
     """`left` with the join's columns in the order of `join.kinds`; `versions` of each source table, by its name."""
     numbered = _numbered(join, left, time).persist(StorageLevel.MEMORY_AND_DISK)
     try:
-        oldest_ms, newest_ms = _bounds(numbered, time)
+        asked = _asked(numbered, time)
         answers = []
         for group in join.groups:
             events = source_events(spark, lake, group, versions[group.definition.source.table])
-            answers.append(_answers(spark, _needed(events, group, oldest_ms, newest_ms), group, numbered))
+            needed = _needed(events, group, asked)
+            layout = Layout.of(group, whole=asked.rows + needed.count() <= whole_rows)
+            answers.append(_answers(spark, needed, group, layout, numbered))
         yield _joined(join, left, numbered, answers)
     finally:
         numbered.unpersist()
@@ -119,55 +129,70 @@ def _numbered(join: CompiledJoin, left: DataFrame, time: str) -> DataFrame:
     return left.withColumn(_ROW, F.monotonically_increasing_id()).withColumn(_AT, F.col(quoted(time)).cast("bigint"))
 
 
-def _bounds(numbered: DataFrame, time: str) -> tuple[int, int]:
-    """The oldest and the newest time of the left rows."""
-    row = numbered.agg(F.min(_AT), F.max(_AT), F.count(F.when(F.col(_AT).isNull(), 1))).collect()[0]
-    if row[2]:
-        raise ConfigError(f"{row[2]} rows of the left table have no {time!r}; give each row its time, milliseconds")
-    return int(row[0] or 0), int(row[1] or 0)
+@dataclass(frozen=True)
+class _Asked:
+    """How many left rows there are, and their oldest and newest time."""
+
+    rows: int
+    oldest_ms: int
+    newest_ms: int
 
 
-def _needed(events: DataFrame, group: CompiledGroup, oldest_ms: int, newest_ms: int) -> DataFrame:
+def _asked(numbered: DataFrame, time: str) -> _Asked:
+    row = numbered.agg(F.count("*"), F.min(_AT), F.max(_AT), F.count(F.when(F.col(_AT).isNull(), 1))).collect()[0]
+    if row[3]:
+        raise ConfigError(f"{row[3]} rows of the left table have no {time!r}; give each row its time, milliseconds")
+    return _Asked(int(row[0]), int(row[1] or 0), int(row[2] or 0))
+
+
+def _needed(events: DataFrame, group: CompiledGroup, asked: _Asked) -> DataFrame:
     """The events that any of the queries can see; Delta skips files by this."""
     time = F.col(quoted(group.definition.source.time))
-    seen = events.where(time < newest_ms)
-    return seen if group.longest_ms is None else seen.where(time >= oldest_ms - group.longest_ms - DAY_MS)
+    seen = events.where(time < asked.newest_ms)
+    return seen if group.longest_ms is None else seen.where(time >= asked.oldest_ms - group.longest_ms - DAY_MS)
 
 
-def _answers(spark: SparkSession, events: DataFrame, group: CompiledGroup, numbered: DataFrame) -> DataFrame:
+def _answers(
+    spark: SparkSession, events: DataFrame, group: CompiledGroup, layout: Layout, numbered: DataFrame
+) -> DataFrame:
     """`__row` and the group's features for every left row."""
-    rows = _partition_rows(spark, events, group, numbered).repartition(ENTITY, "block")
+    rows = _partition_rows(spark, events, group, layout, numbered).repartition(ENTITY, "block")
     features = ", ".join(f"{quoted(feature.name)} {SQL_TYPES[feature.kind]}" for feature in group.features)
-    return rows.mapInArrow(_task(group.to_json()), f"row BIGINT, {features}").withColumnRenamed("row", _ROW)
+    task = _task(group.to_json(), layout)
+    return rows.mapInArrow(task, f"row BIGINT, {features}").withColumnRenamed("row", _ROW)
 
 
-def _task(definition: str) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def _task(definition: str, layout: Layout) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """What a worker runs; the definition travels as text."""
-    return lambda batches: answer_batches(group_of_json(definition), batches)
+    return lambda batches: answer_batches(group_of_json(definition), layout, batches)
 
 
-def _partition_rows(spark: SparkSession, source: DataFrame, group: CompiledGroup, numbered: DataFrame) -> DataFrame:
-    """Queries, tiles and the events of the queries' five minutes, in the columns that `batch.asof` reads."""
+def _partition_rows(
+    spark: SparkSession, source: DataFrame, group: CompiledGroup, layout: Layout, numbered: DataFrame
+) -> DataFrame:
+    """Queries and states, in the columns that `batch.asof` reads."""
     view = Views(spark, group.name)
     events = view(events_sql(group, view(source, "source")), "events")
     keys = {quoted(key): kind for key, kind in zip(group.keys, group.key_kinds, strict=True)}
     left = view(numbered.selectExpr(f"{entity_sql(keys)} AS {ENTITY}", f"{_AT} AS {START}", f"{_ROW} AS row"), "left")
+    parts = [_part(group, layout, Kind.QUERY, left, "row", states=False)]
+    if layout.whole:
+        parts.append(_part(group, layout, Kind.EVENT, events, OFFSET, PARTITION))
+        return spark.sql(" UNION ALL ".join(parts))
     tiles = view(merged_sql(group, events, floor_sql(START, FIVE_MINUTES_MS)), "tiles")
-    parts = [
-        _part(group, Kind.QUERY, left, "row", states=False),
-        _heads(group, events, left),
-        _part(group, Kind.FIVE_MINUTES, tiles, reach=reach_ms(group)),
-    ]
+    parts.append(_part(group, layout, Kind.EVENT, _heads(events, left), OFFSET, PARTITION))
+    parts.append(_part(group, layout, Kind.FIVE_MINUTES, tiles, reach=layout.reach_ms))
     if has_base(group):
-        block = floor_sql(START, block_ms(group))
+        block = floor_sql(START, layout.block_ms)
         blocks = view(merged_sql(group, tiles, block), "blocks")
         asked = f"(SELECT DISTINCT {ENTITY}, {block} AS {START} FROM {left})"
-        parts.append(_part(group, Kind.BASE, view(before_sql(group, blocks, asked), "base")))
+        parts.append(_part(group, layout, Kind.BASE, view(before_sql(group, blocks, asked), "base")))
     return spark.sql(" UNION ALL ".join(parts))
 
 
 def _part(
     group: CompiledGroup,
+    layout: Layout,
     kind: Kind,
     source: str,
     row: str = "NULL",
@@ -177,7 +202,7 @@ def _part(
     reach: int = 0,
 ) -> str:
     """Rows of one kind, once for each block whose queries may read them."""
-    size_ms = block_ms(group)
+    size_ms = layout.block_ms
     block = f"({floor_sql(START, size_ms)}) DIV {size_ms}L"
     if reach:
         last = f"({floor_sql(f'({START} + {reach}L)', size_ms)}) DIV {size_ms}L"
@@ -192,9 +217,8 @@ def _part(
     )
 
 
-def _heads(group: CompiledGroup, events: str, left: str) -> str:
+def _heads(events: str, left: str) -> str:
     """The events of the five minutes in which a query of the same entity lies; without queries none are moved."""
     minutes = floor_sql(START, FIVE_MINUTES_MS)
     asked = f"(SELECT DISTINCT {ENTITY} AS asked_entity, {minutes} AS asked_ms FROM {left})"
-    heads = f"(SELECT * FROM {events} LEFT SEMI JOIN {asked} ON {ENTITY} = asked_entity AND {minutes} = asked_ms)"
-    return _part(group, Kind.EVENT, heads, OFFSET, PARTITION)
+    return f"(SELECT * FROM {events} LEFT SEMI JOIN {asked} ON {ENTITY} = asked_entity AND {minutes} = asked_ms)"

@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 
 from batch.answers import ARROW_TYPES
 from batch.tables import read_version, version_of
-from batch.training import with_features
+from batch.training import WHOLE_ROWS, with_features
 from bighead.compile.spark import OFFSET, PARTITION, events_sql, floor_sql, merged_sql
 from bighead.features import GroupBy, Join
 from bighead.features.compiled import CompiledGroup, compile_group, compile_join
@@ -117,14 +117,15 @@ def lake(spark: SparkSession, cases: list[Case], tmp_path_factory: pytest.TempPa
     yield folder
 
 
-def test_training_sets_equal_the_reference(spark: SparkSession, cases: list[Case], lake: Path) -> None:
+@pytest.mark.parametrize("whole_rows", [0, WHOLE_ROWS], ids=["tiled", "whole"])
+def test_training_sets_equal_the_reference(spark: SparkSession, cases: list[Case], lake: Path, whole_rows: int) -> None:
     asked = [(*key, time_ms) for case in cases for key in case.asked_keys() for time_ms in case.times_ms]
     names = [*KEYS, "asked_ms"]
     left = spark.createDataFrame(
         pa.table({name: pa.array(column) for name, column in zip(names, zip(*asked, strict=True), strict=True)})
     )
     versions = {TABLE: version_of(spark, str(lake / TABLE))}
-    with with_features(spark, str(lake), JOIN, left, "asked_ms", versions) as frame:
+    with with_features(spark, str(lake), JOIN, left, "asked_ms", versions, whole_rows) as frame:
         assert frame.columns == [*names, *JOIN.kinds]
         rows = frame.toArrow().to_pylist()
     assert len(rows) == len(asked)
