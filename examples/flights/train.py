@@ -32,8 +32,8 @@ class Recipe:
     seed: int = 7
 
 
-FIRST = Recipe(trees=100, learning_rate=0.08)
-SECOND = Recipe(trees=150, learning_rate=0.06)
+FIRST = Recipe(trees=60, learning_rate=0.12)
+SECOND = Recipe(trees=100, learning_rate=0.08)
 
 
 @dataclass(frozen=True)
