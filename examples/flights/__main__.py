@@ -4,6 +4,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 from types import FrameType
 
@@ -28,6 +29,8 @@ def main(keep: bool) -> None:
     """
     console = Console(width=None if sys.stdout.isatty() else 120)
     signal.signal(signal.SIGTERM, _interrupt)
+    # What the demo uses of Spark works with pandas 3: the proof at its end would show if it did not.
+    warnings.filterwarnings("ignore", message="PySpark does not yet fully support pandas")
     folder = Path(tempfile.mkdtemp(prefix="bighead-demo-"))
     platform = Platform(free_settings(folder))
     story = Story(console)
