@@ -4,13 +4,16 @@ Pure. A cell is one (column, op) of a tile; all windows of an aggregation read t
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from bighead.errors import DefinitionError
 from bighead.features.definition import (
+    Accuracy,
+    Aggregation,
+    EntitySource,
     GroupBy,
     Join,
     feature_name,
@@ -21,40 +24,72 @@ from bighead.features.definition import (
     meaning_hash,
 )
 from bighead.features.expressions import Expression, parse
-from bighead.features.operations import Op, Operation, State, operation
-from bighead.features.types import ValueType
-from bighead.features.windows import Level, Window, levels_for
+from bighead.features.kept import bucketed
+from bighead.features.operations import OPERATIONS, Op, Operation, State, operation
+from bighead.features.types import ValueType, text_of
+from bighead.features.windows import DAY_MS, Level, Window, floor_to, levels_for
+
+_BUCKETS = frozenset({ValueType.BOOLEAN, ValueType.LONG, ValueType.STRING})
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One aggregate state inside each tile of a group."""
+    """One aggregate state inside each tile of a group: an operation on a column, by a bucket or not.
+
+    args: those arguments that the state depends on. The column may be a list, whose elements are inputs, or a map,
+    whose values are inputs by its keys.
+    """
 
     column: str
     op: Op
     kind: ValueType
-    operation: Operation = field(repr=False, compare=False)
+    args: tuple[tuple[str, Any], ...] = ()
+    bucket: str | None = None
+    operation: Operation = field(repr=False, compare=False, kw_only=True)
+
+    @property
+    def name(self) -> str:
+        """Unique in the group, for example `delay_last_k3_by_carrier`."""
+        args = "".join(str(value) for _, value in self.args)
+        return f"{self.column}_{self.op.lower()}{args}" + (f"_by_{self.bucket}" if self.bucket else "")
+
+    @property
+    def plain(self) -> bool:
+        """Whether each event gives at most one input, as it is."""
+        return self.kind.is_scalar and self.bucket is None
 
     @property
     def state_columns(self) -> tuple[tuple[str, ValueType], ...]:
         """The state's columns with names unique in the group, for example `delay_sum_n`, `delay_sum_sum`."""
-        columns = self.operation.state_columns(self.kind)
-        return tuple((f"{self.column}_{self.op.lower()}_{name}", kind) for name, kind in columns)
+        return tuple((f"{self.name}_{column.name}", column.kind) for column in self.operation.columns)
 
     @property
     def empty(self) -> State:
         """The state of no events."""
-        return self.operation.empty(self.kind)
+        return self.operation.empty
+
+    def inputs(self, value: Any, bucket: Any) -> list[tuple[int, Any]]:
+        """What one event gives to the operation: index and input of each element that is not null."""
+        if value is None or (self.bucket is not None and bucket is None):
+            return []
+        if self.kind.is_map:
+            return [(index, pair) for index, pair in enumerate(sorted(value.items())) if pair[1] is not None]
+        elements = [one for one in enumerate(value) if one[1] is not None] if self.kind.is_list else [(0, value)]
+        if self.bucket is None:
+            return elements
+        text = text_of(bucket)
+        return [(index, (text, one)) for index, one in elements]
 
 
 @dataclass(frozen=True)
 class Feature:
-    """One output column: a cell read over a window."""
+    """One output column: a cell read over a window. `answer` gives its value from the merged state."""
 
     name: str
     cell: int
     window: Window | None
     kind: ValueType
+    answer: Callable[[State], Any] = field(repr=False, compare=False, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -65,6 +100,7 @@ class CompiledGroup:
     columns: Mapping[str, ValueType]
     inputs: Mapping[str, Expression]
     where: Expression | None
+    reversal: Expression | None
     cells: tuple[Cell, ...]
     features: tuple[Feature, ...]
 
@@ -78,10 +114,25 @@ class CompiledGroup:
         """The names of the key columns."""
         return tuple(self.definition.keys)
 
+    @property
+    def snapshot(self) -> bool:
+        """Whether it answers as of the last midnight."""
+        return self.definition.accuracy is Accuracy.SNAPSHOT
+
+    def as_of_ms(self, query_ms: int) -> int:
+        """As of when a query at `query_ms` is answered, milliseconds since the epoch, UTC."""
+        return floor_to(query_ms, DAY_MS) if self.snapshot else query_ms
+
     @cached_property
     def key_kinds(self) -> tuple[ValueType, ...]:
         """The types of the key columns."""
         return tuple(_kind(self.inputs[key]) for key in self.keys)
+
+    @cached_property
+    def input_kinds(self) -> dict[str, ValueType]:
+        """The columns that aggregations read, buckets among them, with their types."""
+        names = [name for cell in self.cells for name in (cell.column, cell.bucket) if name is not None]
+        return {name: _kind(self.inputs[name]) for name in names}
 
     @cached_property
     def levels(self) -> tuple[Level, ...]:
@@ -102,7 +153,8 @@ class CompiledGroup:
     @cached_property
     def source_columns(self) -> tuple[str, ...]:
         """The source's columns that this group reads, its time first."""
-        expressions = [*self.inputs.values(), *([self.where] if self.where else [])]
+        conditions = [one for one in (self.where, self.reversal) if one is not None]
+        expressions = [*self.inputs.values(), *conditions]
         read = sorted(set().union(*(expression.columns for expression in expressions)) - {self.definition.source.time})
         return (self.definition.source.time, *read)
 
@@ -133,35 +185,75 @@ def _compile_group(group: GroupBy, columns: Mapping[str, ValueType]) -> Compiled
     if parse(source.time, columns).kind is not ValueType.LONG or source.time not in columns:
         raise DefinitionError(f"time {source.time!r} must be a column of type long, milliseconds since the epoch, UTC")
     select = dict(source.select) or {name: name for name in columns}
-    used = dict.fromkeys([*group.keys, *(aggregation.column for aggregation in group.aggregations)])
+    buckets = [aggregation.bucket for aggregation in group.aggregations if aggregation.bucket]
+    used = dict.fromkeys([*group.keys, *(aggregation.column for aggregation in group.aggregations), *buckets])
     selected = {name: _kind_of_text(text, columns) for name, text in select.items()}
     for name in used:
         parse(name, selected)
     inputs = {name: parse(select[name], columns) for name in used}
-    where = parse(source.where, columns) if source.where is not None else None
-    if where is not None and where.kind is not ValueType.BOOLEAN:
-        raise DefinitionError(f"where {source.where!r} is {where.kind}; expected a condition")
+    where = _condition("where", source.where, columns)
+    reversal = _condition("reversal", source.reversal if isinstance(source, EntitySource) else None, columns)
     for key in group.keys:
-        if _kind(inputs[key]) is ValueType.DOUBLE:
-            raise DefinitionError(f"key {key!r} is double; keys are long, string or boolean")
+        if _kind(inputs[key]) is ValueType.DOUBLE or not _kind(inputs[key]).is_scalar:
+            raise DefinitionError(f"key {key!r} is {_kind(inputs[key])}; keys are long, string or boolean")
     cells, features = _cells_and_features(group, inputs)
-    return CompiledGroup(group, dict(columns), inputs, where, cells, features)
+    return CompiledGroup(group, dict(columns), inputs, where, reversal, cells, features)
+
+
+def _condition(what: str, text: str | None, columns: Mapping[str, ValueType]) -> Expression | None:
+    condition = parse(text, columns) if text is not None else None
+    if condition is not None and condition.kind is not ValueType.BOOLEAN:
+        raise DefinitionError(f"{what} {text!r} is {condition.kind}; expected a condition")
+    return condition
 
 
 def _cells_and_features(
     group: GroupBy, inputs: Mapping[str, Expression]
 ) -> tuple[tuple[Cell, ...], tuple[Feature, ...]]:
-    cells: dict[tuple[str, Op], Cell] = {}
+    cells: dict[Cell, int] = {}
     features: list[Feature] = []
     for aggregation in group.aggregations:
         kind = _kind(inputs[aggregation.column])
-        row = operation(aggregation.op, kind, aggregation.column)
-        place = (aggregation.column, aggregation.op)
-        cells.setdefault(place, Cell(aggregation.column, aggregation.op, kind, row))
+        bound = _operation(group, aggregation, kind, inputs)
+        answered = operation(aggregation.op, kind, aggregation.column).answered
+        args = tuple((name, value) for name, value in aggregation.args.items() if name not in answered)
+        cell = Cell(aggregation.column, aggregation.op, kind, args, aggregation.bucket, operation=bound)
+        place = cells.setdefault(cell, len(cells))
         for window in aggregation.spans:
             name = feature_name(group.name, aggregation, window)
-            features.append(Feature(name, list(cells).index(place), window, row.result(kind)))
-    return tuple(cells.values()), tuple(features)
+            features.append(Feature(name, place, window, bound.result, answer=bound.answer))
+    return tuple(cells), tuple(features)
+
+
+def _operation(
+    group: GroupBy, aggregation: Aggregation, kind: ValueType, inputs: Mapping[str, Expression]
+) -> Operation:
+    """The operation of an aggregation, by its bucket or the keys of its map; raises DefinitionError where it cannot."""
+    row = operation(aggregation.op, kind, aggregation.column)
+    build = row.changing if row.changing and group.reverses else row.build
+    inner = build(kind.element, aggregation.args)
+    what = f"{aggregation.op} of {aggregation.column!r}"
+    if group.reverses and inner.delete is None:
+        raise DefinitionError(f"{what} cannot take rows back, as a source with `reversal` does; {_deleting()} can")
+    if aggregation.bucket is None and not kind.is_map:
+        return inner
+    if kind.is_map and aggregation.bucket is not None:
+        raise DefinitionError(f"{what} is by the keys of a map already; remove bucket {aggregation.bucket!r}")
+    if aggregation.bucket is not None and _kind(inputs[aggregation.bucket]) not in _BUCKETS:
+        found = _kind(inputs[aggregation.bucket])
+        raise DefinitionError(f"bucket {aggregation.bucket!r} is {found}; buckets are long, string or boolean")
+    return bucketed(inner)
+
+
+def _deleting() -> str:
+    """The operations that can take inputs back."""
+    names = []
+    for op, row in OPERATIONS.items():
+        build = row.changing or row.build
+        kind = next(one for one in (ValueType.LONG, ValueType.STRING) if one in row.inputs)
+        if build(kind, {"k": 1, "p": (0.5,)}).delete is not None:
+            names.append(str(op))
+    return ", ".join(names)
 
 
 def _kind_of_text(text: str, columns: Mapping[str, ValueType]) -> ValueType:
@@ -254,6 +346,7 @@ def describe(group: CompiledGroup) -> list[dict[str, Any]]:
             "type": str(feature.kind),
             "column": group.cells[feature.cell].column,
             "op": str(group.cells[feature.cell].op),
+            "bucket": group.cells[feature.cell].bucket,
             "window": str(feature.window) if feature.window else None,
         }
         for feature in group.features

@@ -9,10 +9,12 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
+from enum import StrEnum
 from typing import Any, Literal
 
 from bighead.errors import DefinitionError
-from bighead.features.operations import Op
+from bighead.features.operations import Op, checked_args
 from bighead.features.windows import Window
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -64,22 +66,44 @@ class EventSource(_Source):
 
 @dataclass(frozen=True)
 class EntitySource(_Source):
-    """The changing description of an entity: each row replaces the one before it with the same key."""
+    """The changing description of an entity: each row replaces the one before it with the same key.
+
+    reversal: a SQL condition; a row for which it is true takes back an earlier one (the image before an update or a
+    delete, as change data capture publishes it). With it, groups may also count and sum over entities, by any key.
+    """
+
+    reversal: str | None = None
+
+
+class Accuracy(StrEnum):
+    """As of when a group answers: TEMPORAL, the very time of the query; SNAPSHOT, the last midnight, UTC, before it."""
+
+    TEMPORAL = "TEMPORAL"
+    SNAPSHOT = "SNAPSHOT"
 
 
 @dataclass(frozen=True)
 class Aggregation:
-    """One column, one operation, any number of windows; no windows means all events before the query."""
+    """One column, one operation, any number of windows; no windows means all events before the query.
+
+    args: what the operation takes, for example {"k": 3}. bucket: a column, by whose values the operation is applied
+    apart; the feature is then a map. The elements of a list count one by one, the values of a map by their keys.
+    """
 
     column: str
     op: Op
     windows: Sequence[str] = ()
+    args: Mapping[str, Any] = field(default_factory=dict)
+    bucket: str | None = None
 
     def __post_init__(self) -> None:
         try:
             object.__setattr__(self, "op", Op(self.op))
         except ValueError:
-            raise DefinitionError(f"{self.op!r} is not an operation; there are {', '.join(Op)}") from None
+            near = get_close_matches(str(self.op).upper(), list(Op), n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(Op)}"
+            raise DefinitionError(f"{self.op!r} is not an operation; {hint}") from None
+        object.__setattr__(self, "args", checked_args(self.op, self.args))
         if isinstance(self.windows, str):
             raise DefinitionError(
                 f"windows of {self.column!r} are {self.windows!r}; expected a list, for example ['1h', '1d']"
@@ -101,9 +125,16 @@ class GroupBy:
     keys: Sequence[str]
     aggregations: Sequence[Aggregation]
     description: str = ""
+    accuracy: Accuracy = Accuracy.TEMPORAL
 
     def __post_init__(self) -> None:
         _named("name of a GroupBy", self.name)
+        try:
+            object.__setattr__(self, "accuracy", Accuracy(self.accuracy))
+        except ValueError:
+            raise DefinitionError(
+                f"GroupBy {self.name!r}: accuracy is {self.accuracy!r}; expected {' or '.join(Accuracy)}"
+            ) from None
         object.__setattr__(self, "keys", tuple(self.keys))
         object.__setattr__(self, "aggregations", tuple(self.aggregations))
         if not self.keys:
@@ -117,21 +148,28 @@ class GroupBy:
 
     def _check_entity(self) -> None:
         for aggregation in self.aggregations:
-            if aggregation.op is not Op.LAST or aggregation.windows:
+            what = f"GroupBy {self.name!r}: {aggregation.op} of {aggregation.column!r} over an EntitySource"
+            if aggregation.windows or (aggregation.op is not Op.LAST and not self.reverses):
                 raise DefinitionError(
-                    f"GroupBy {self.name!r}: {aggregation.op} of {aggregation.column!r} over an EntitySource; "
-                    "an entity has its last value before the query: use Op.LAST without windows, or an EventSource"
+                    f"{what}; an entity has its last value before the query: use Op.LAST without windows, or an "
+                    "EventSource; a source with `reversal` can also be counted and summed"
                 )
 
+    @property
+    def reverses(self) -> bool:
+        """Whether rows of the source can take back earlier ones."""
+        return isinstance(self.source, EntitySource) and self.source.reversal is not None
+
     def feature_names(self) -> list[str]:
-        """`{group}_{column}_{op}[_{window}]` for each feature, in order."""
+        """`{group}_{column}_{op}[_{window}][_by_{bucket}]` for each feature, in order."""
         return [feature_name(self.name, one, span) for one in self.aggregations for span in one.spans]
 
 
 def feature_name(group: str, aggregation: Aggregation, window: Window | None) -> str:
     """The name of one feature."""
     name = f"{group}_{aggregation.column}_{aggregation.op.lower()}"
-    return f"{name}_{window}" if window else name
+    name = f"{name}_{window}" if window else name
+    return f"{name}_by_{aggregation.bucket}" if aggregation.bucket else name
 
 
 @dataclass(frozen=True)
@@ -172,30 +210,44 @@ def Keys(*names: str) -> tuple[str, ...]:
 def group_to_json(group: GroupBy) -> dict[str, Any]:
     """The form of a GroupBy that travels in events."""
     kind: Literal["entities", "events"] = "entities" if isinstance(group.source, EntitySource) else "events"
-    return {
+    source = {
+        "kind": kind,
+        "topic": group.source.topic,
+        "table": group.source.table,
+        "time": group.source.time,
+        "select": dict(group.source.select),
+        "where": group.source.where,
+    }
+    if isinstance(group.source, EntitySource) and group.source.reversal is not None:
+        source["reversal"] = group.source.reversal
+    value = {
         "name": group.name,
         "description": group.description,
-        "source": {
-            "kind": kind,
-            "topic": group.source.topic,
-            "table": group.source.table,
-            "time": group.source.time,
-            "select": dict(group.source.select),
-            "where": group.source.where,
-        },
+        "source": source,
         "keys": list(group.keys),
-        "aggregations": [
-            {"column": a.column, "op": a.op.value, "windows": list(a.windows)} for a in group.aggregations
-        ],
+        "aggregations": [_aggregation_to_json(one) for one in group.aggregations],
     }
+    return value if group.accuracy is Accuracy.TEMPORAL else value | {"accuracy": group.accuracy.value}
+
+
+def _aggregation_to_json(one: Aggregation) -> dict[str, Any]:
+    """What is at its default is left out, so that a hash stays when something that it could say is added."""
+    value: dict[str, Any] = {"column": one.column, "op": one.op.value, "windows": list(one.windows)}
+    if one.args:
+        value["args"] = {name: list(arg) if isinstance(arg, tuple) else arg for name, arg in one.args.items()}
+    return value | ({"bucket": one.bucket} if one.bucket else {})
 
 
 def group_from_json(value: Mapping[str, Any]) -> GroupBy:
     """The inverse of `group_to_json`."""
     source = dict(value["source"])
     kind = EntitySource if source.pop("kind") == "entities" else EventSource
-    aggregations = [Aggregation(one["column"], Op(one["op"]), tuple(one["windows"])) for one in value["aggregations"]]
-    return GroupBy(value["name"], kind(**source), tuple(value["keys"]), aggregations, value["description"])
+    aggregations = [
+        Aggregation(one["column"], Op(one["op"]), tuple(one["windows"]), one.get("args", {}), one.get("bucket"))
+        for one in value["aggregations"]
+    ]
+    accuracy = Accuracy(value.get("accuracy", Accuracy.TEMPORAL))
+    return GroupBy(value["name"], kind(**source), tuple(value["keys"]), aggregations, value["description"], accuracy)
 
 
 def join_to_json(join: Join) -> dict[str, Any]:

@@ -56,7 +56,7 @@ class Expression:
     def sql(self, dialect: str) -> str:
         """The expression in an engine's dialect, cast to its result type so that engines cannot disagree on it."""
         tree = self.tree.copy().transform(_portable)
-        if self.kind is not None:
+        if self.kind is not None and self.kind.is_scalar:
             tree = sql.cast(tree, _SQL_TYPES[self.kind])
         return tree.sql(dialect=dialect, identify=True)
 
@@ -74,6 +74,12 @@ def parse(text: str, columns: Columns) -> Expression:
     except DefinitionError as error:
         raise DefinitionError(f"expression {text!r}: {error}") from None
     names = frozenset(column.name for column in tree.find_all(sql.Column))
+    collections = sorted(name for name in names if not columns[name].is_scalar)
+    if collections and not isinstance(tree, sql.Column):
+        raise DefinitionError(
+            f"expression {text!r}: {collections[0]!r} is {columns[collections[0]]}; lists and maps can be named "
+            "for an aggregation of their elements, and not computed with"
+        )
     return Expression(text, typed.kind, names, typed.evaluate, tree)
 
 

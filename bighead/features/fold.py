@@ -6,13 +6,16 @@ cut into batches. `bighead.features.reference` says the same thing in the plaine
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from bighead.errors import InvalidEvent
 from bighead.features.compiled import Cell, CompiledGroup
-from bighead.features.operations import Op, Order, State
+from bighead.features.operations import Op
+from bighead.features.state import Order, State
 from bighead.features.tiles import STREAM_RANK, StateCodec, Tile, TileKey
 from bighead.features.types import ValueType
 from bighead.features.windows import SIZES_MS, Level
@@ -35,9 +38,37 @@ class Column:
     valid: Mask
 
 
+_DTYPES = {
+    ValueType.LONG: np.dtype(np.int64),
+    ValueType.DOUBLE: np.dtype(np.float64),
+    ValueType.BOOLEAN: np.dtype(np.bool_),
+}
+
+
+def dtype_of(kind: ValueType) -> np.dtype[Any]:
+    """The numpy type of a column: text, lists and maps are objects."""
+    return _DTYPES.get(kind, np.dtype(object))
+
+
+def column_of(values: Sequence[Any], kind: ValueType) -> Column:
+    """A column of Python values, None for null."""
+    valid = np.fromiter((value is not None for value in values), np.bool_, len(values))
+    column = np.zeros(len(values), dtype_of(kind))
+    if column.dtype == object:
+        column[:] = np.fromiter(values, object, len(values))  # by iteration: lists stay what they are
+    elif valid.all():
+        column = np.array(values, column.dtype)
+    else:
+        column[valid] = [value for value in values if value is not None]
+    return Column(column, valid)
+
+
 @dataclass(frozen=True)
 class Rows:
-    """Rows of one source partition in offset order, filtered and projected: entities[codes[i]] is row i's entity."""
+    """Rows of one source partition in offset order, filtered and projected: entities[codes[i]] is row i's entity.
+
+    reversed: which rows take back earlier ones, where the source has such rows. Lists and maps are objects.
+    """
 
     partition: int
     offsets: Ints
@@ -45,6 +76,7 @@ class Rows:
     entities: Sequence[str]
     codes: Ints
     columns: Mapping[str, Column]
+    reversed: Mask | None = None
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -52,7 +84,9 @@ class Rows:
     def take(self, keep: Mask) -> "Rows":
         """The rows for which `keep` is true."""
         columns = {name: Column(column.values[keep], column.valid[keep]) for name, column in self.columns.items()}
-        return Rows(self.partition, self.offsets[keep], self.times_ms[keep], self.entities, self.codes[keep], columns)
+        back = None if self.reversed is None else self.reversed[keep]
+        offsets, times, codes = self.offsets[keep], self.times_ms[keep], self.codes[keep]
+        return Rows(self.partition, offsets, times, self.entities, codes, columns, back)
 
 
 def fold(group: CompiledGroup, codec: StateCodec, rows: Rows, load: Load) -> list[Tile]:
@@ -71,11 +105,12 @@ def _fold_few(group: CompiledGroup, codec: StateCodec, rows: Rows, level: Level,
     old = dict(zip(wanted, load(wanted), strict=True))
     reached = {key: _position(tile, where) for key, tile in old.items()}
     changed: dict[TileKey, Tile] = {}
-    inputs = zip(*(_values(rows.columns[cell.column]) for cell in group.cells), strict=True)
-    for key, time_ms, offset, values in zip(keys, times, offsets, inputs, strict=True):
+    inputs = zip(*(_inputs(cell, rows) for cell in group.cells), strict=True)
+    backs = rows.reversed.tolist() if rows.reversed is not None else [False] * len(rows)
+    for key, time_ms, offset, values, back in zip(keys, times, offsets, inputs, backs, strict=True):
         if offset > reached[key]:
-            before = changed.get(key) or old[key]
-            state = _updated(group, codec, before.state if before else codec.empty, values, (time_ms, where, offset))
+            before, place = changed.get(key) or old[key], (time_ms, where, offset)
+            state = _updated(group, codec, before.state if before else codec.empty, values, place, back)
             seq, newest_ms = (before.seq + 1, max(before.latest_ms, time_ms)) if before else (1, time_ms)
             positions = _moved(before.positions if before else (), where, offset)
             changed[key] = Tile(key, STREAM_RANK, seq, newest_ms, positions, state)
@@ -89,21 +124,48 @@ def _values(column: Column) -> list[Any]:
     return [value if valid else None for value, valid in zip(values, column.valid.tolist(), strict=True)]
 
 
-def _updated(group: CompiledGroup, codec: StateCodec, state: State, values: Sequence[Any], order: Order) -> State:
+def _inputs(cell: Cell, rows: Rows) -> list[Sequence[tuple[int, Any]]]:
+    """For each row what it gives to the cell: index and input."""
+    values = _values(rows.columns[cell.column])
+    if cell.plain:
+        return [() if value is None else ((0, value),) for value in values]
+    buckets = _values(rows.columns[cell.bucket]) if cell.bucket else [None] * len(values)
+    return [cell.inputs(value, bucket) for value, bucket in zip(values, buckets, strict=True)]
+
+
+def _updated(
+    group: CompiledGroup,
+    codec: StateCodec,
+    state: State,
+    values: Sequence[Sequence[tuple[int, Any]]],
+    place: tuple[int, int, int],
+    back: bool,
+) -> State:
     parts: list[Any] = []
-    for cell, where, value in zip(group.cells, codec.cell_slices, values, strict=True):
-        part = state[where]
-        if value is not None:
-            part = cell.operation.update(part, value, order)
-            if cell.op in (Op.SUM, Op.AVERAGE) and cell.kind is ValueType.LONG:
-                _check_long(cell, part[1])
-        parts += part
+    for cell, where, inputs in zip(group.cells, codec.cell_slices, values, strict=True):
+        parts += _changed(cell, state[where], inputs, place, back)
     return tuple(parts)
 
 
-def _check_long(cell: Cell, total: int) -> None:
-    if not -_LONG_MAX - 1 <= total <= _LONG_MAX:
-        raise OverflowError(f"{cell.op} of {cell.column!r} reached {total}, which does not fit in 64 bits")
+def _changed(
+    cell: Cell, state: State, inputs: Sequence[tuple[int, Any]], place: tuple[int, int, int], back: bool
+) -> State:
+    """A cell's state after one event."""
+    change = cell.operation.delete if back else cell.operation.update
+    if change is None:
+        raise InvalidEvent(f"{cell.op} of {cell.column!r} cannot take an event back")
+    if back and cell.op is Op.LAST and not inputs:
+        inputs = ((0, None),)  # what the entity was does not matter, only that it is gone
+    try:
+        for index, value in inputs:
+            state = change(state, value, (*place, index))
+    except OverflowError as error:
+        raise _overflow(cell, error) from None
+    return state
+
+
+def _overflow(cell: Cell, error: OverflowError) -> OverflowError:
+    return OverflowError(f"{cell.op} of {cell.column!r}: {error}")
 
 
 def _fold_level(group: CompiledGroup, codec: StateCodec, rows: Rows, level: Level, load: Load) -> list[Tile]:
@@ -170,6 +232,8 @@ def _moved(positions: tuple[tuple[int, int], ...], partition: int, offset: int) 
 
 
 def _fold_cell(cell: Cell, rows: Rows, slots: Ints, old: list[State]) -> list[State]:
+    if rows.reversed is not None or not cell.plain:
+        return _fold_inputs(cell, rows, slots, old)
     column = rows.columns[cell.column]
     if not column.valid.all():
         slots = slots[column.valid]
@@ -180,12 +244,53 @@ def _fold_cell(cell: Cell, rows: Rows, slots: Ints, old: list[State]) -> list[St
         case Op.SUM | Op.AVERAGE:
             sums = _sums(cell, column.values[column.valid], slots, [state[1] for state in old])
             return [(state[0] + count, total) for state, count, total in zip(old, counts, sums, strict=True)]
-        case Op.MIN | Op.MAX | Op.LAST:
+        case Op.MIN | Op.MAX | Op.FIRST | Op.LAST:
             best = _best_rows(cell, rows, column, slots, len(old))
             return [
                 cell.operation.merge(state, _partial(cell, rows, column, best[slot], count)) if count else state
                 for slot, (state, count) in enumerate(zip(old, counts, strict=True))
             ]
+        case _:
+            return _fold_plain(cell, rows, column, slots, old)
+
+
+def _fold_plain(cell: Cell, rows: Rows, column: Column, slots: Ints, old: list[State]) -> list[State]:
+    """Operations that take their inputs tile by tile, in the order of the log. `slots` are those of valid rows."""
+    index = np.flatnonzero(column.valid)
+    order = np.argsort(slots, kind="stable")
+    index, slots = index[order], slots[order]
+    values, times, offsets = column.values[index].tolist(), rows.times_ms[index].tolist(), rows.offsets[index].tolist()
+    orders = [(time_ms, rows.partition, offset, 0) for time_ms, offset in zip(times, offsets, strict=True)]
+    states = list(old)
+    edges = [0, *(np.flatnonzero(np.diff(slots)) + 1).tolist(), len(slots)] if len(slots) else []
+    for start, end in pairwise(edges):
+        slot = int(slots[start])
+        states[slot] = cell.operation.extend(states[slot], values[start:end], orders[start:end])
+    return states
+
+
+def _fold_inputs(cell: Cell, rows: Rows, slots: Ints, old: list[State]) -> list[State]:
+    """Lists, maps, buckets, and rows that take others back."""
+    states = list(old)
+    inputs, times, offsets = _inputs(cell, rows), rows.times_ms.tolist(), rows.offsets.tolist()
+    if rows.reversed is not None:
+        for slot, one, time_ms, offset, back in zip(
+            slots.tolist(), inputs, times, offsets, rows.reversed.tolist(), strict=True
+        ):
+            states[slot] = _changed(cell, states[slot], one, (time_ms, rows.partition, offset), back)
+        return states
+    parts: dict[int, tuple[list[Any], list[Order]]] = {}
+    for slot, one, time_ms, offset in zip(slots.tolist(), inputs, times, offsets, strict=True):
+        if one:
+            values, orders = parts.setdefault(slot, ([], []))
+            values += [value for _, value in one]
+            orders += [(time_ms, rows.partition, offset, index) for index, _ in one]
+    for slot, (values, orders) in parts.items():
+        try:
+            states[slot] = cell.operation.extend(states[slot], values, orders)
+        except OverflowError as error:
+            raise _overflow(cell, error) from None
+    return states
 
 
 def _sums(cell: Cell, values: npt.NDArray[Any], slots: Ints, old: list[Any]) -> list[Any]:
@@ -206,20 +311,21 @@ def _exact_sums(cell: Cell, values: npt.NDArray[Any], slots: Ints, old: list[Any
     for slot, value in zip(slots.tolist(), values.tolist(), strict=True):
         total = sums[slot] = sums[slot] + value
         # After each event: whether one is refused must not depend on what came in the same batch.
-        _check_long(cell, total)
+        if not -_LONG_MAX - 1 <= total <= _LONG_MAX:
+            raise _overflow(cell, OverflowError(f"the sum reached {total}, which does not fit in 64 bits"))
     return sums
 
 
 def _best_rows(cell: Cell, rows: Rows, column: Column, slots: Ints, size: int) -> list[int]:
     """For each slot the row that wins in this batch, as an index into `rows`."""
     index = np.flatnonzero(column.valid)
-    if cell.op is Op.LAST:
+    if cell.op in (Op.FIRST, Op.LAST):
         order = np.lexsort((rows.offsets[index], rows.times_ms[index], slots))
     else:
         values = column.values[index]
         ranks = np.unique(values, return_inverse=True)[1] if values.dtype == object else values
         order = np.lexsort((ranks, slots))
-    first = cell.op is Op.MIN
+    first = cell.op in (Op.MIN, Op.FIRST)
     best = np.full(size, -1, np.int64)
     sorted_slots = slots[order]
     edges = np.flatnonzero(np.diff(sorted_slots))
@@ -232,6 +338,6 @@ def _best_rows(cell: Cell, rows: Rows, column: Column, slots: Ints, size: int) -
 def _partial(cell: Cell, rows: Rows, column: Column, row: int, count: int) -> State:
     value = column.values[row]
     value = value.item() if isinstance(value, np.generic) else value
-    if cell.op is Op.LAST:
+    if cell.op in (Op.FIRST, Op.LAST):
         return (count, int(rows.times_ms[row]), rows.partition, int(rows.offsets[row]), value)
     return (count, value)

@@ -50,27 +50,33 @@ class GroupPlan:
 
     def at(self, query_ms: int) -> GroupRead:
         """The tiles that answer a query at `query_ms`."""
+        query_ms = self.group.as_of_ms(query_ms)
         # Queries strictly between two edges share one plan; a query on an edge sees nothing of the tile after it.
         edge_ms = floor_to(query_ms, FIVE_MINUTES_MS)
         return self._built(edge_ms if query_ms == edge_ms else edge_ms + 1)
 
     def answers(self, query_ms: int) -> bool:
-        """Whether this plan can answer at `query_ms`: what lies below the cut is kept for later queries only."""
-        return self.cut_ms is None or query_ms >= self.cut_ms
+        """Whether this plan can answer at `query_ms`.
+
+        What lies below the cut is kept for later queries only. Before there is a cut, everything is known up to now
+        and not up to the last midnight.
+        """
+        if self.cut_ms is None:
+            return not (self.group.snapshot and self.group.longest_ms is None)
+        return self.group.as_of_ms(query_ms) >= self.cut_ms
 
     def evaluate(self, read: GroupRead, states: Sequence[State | None]) -> list[tuple[Any, Status]]:
         """The group's features from the states of the tiles of `read`, in order; None is a tile without events."""
         answers: list[tuple[Any, Status]] = []
         parts = [[None if state is None else state[where] for state in states] for where in self.codec.cell_slices]
         for feature, indices in zip(self.group.features, read.merges, strict=True):
-            operation = self.group.cells[feature.cell].operation
             merged, mine = self._empty[feature.cell], parts[feature.cell]
-            merge = operation.merge
+            merge = self.group.cells[feature.cell].operation.merge
             for index in indices:
                 part = mine[index]
                 if part is not None:
                     merged = merge(merged, part)
-            answers.append((operation.finalize(merged), Status.OK if merged[0] else Status.EMPTY))
+            answers.append((feature.answer(merged), Status.OK if merged[0] else Status.EMPTY))
         return answers
 
     def _decoded(self, value: bytes) -> State:

@@ -3,13 +3,29 @@
 Pure, slow on purpose, and independent of tiles, states and merges: it filters all events for each query.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from fractions import Fraction
+from typing import Any, TypeAlias
 
-from bighead.features.compiled import CompiledGroup, CompiledJoin, Feature
+from bighead.errors import DefinitionError
+from bighead.features.compiled import Cell, CompiledGroup, CompiledJoin, Feature
+from bighead.features.definition import Accuracy, feature_name
 from bighead.features.operations import Op
 from bighead.features.types import clean
+
+Args: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input of an operation: its place in the log's order, its bucket, and -1 as sign where it is taken back."""
+
+    order: tuple[int, int, int, int]
+    bucket: str
+    value: Any
+    sign: int
 
 
 @dataclass(frozen=True)
@@ -50,14 +66,47 @@ def _key(group: CompiledGroup, event: SourceEvent) -> list[Any]:
 
 def _feature(group: CompiledGroup, feature: Feature, events: list[SourceEvent], query_ms: int) -> Any:
     cell = group.cells[feature.cell]
-    found: list[tuple[tuple[int, int, int], Any]] = []
+    if group.definition.accuracy is Accuracy.SNAPSHOT:
+        query_ms = query_ms // 86_400_000 * 86_400_000
+    found: list[Input] = []
     for event in events:
         time_ms = event.record[group.definition.source.time]
-        value = clean(group.inputs[cell.column].evaluate(event.record))
         after_start = feature.window is None or time_ms >= _window_start_ms(feature.window.length_ms, query_ms)
-        if after_start and time_ms < query_ms and value is not None:
-            found.append(((time_ms, event.partition, event.offset), value))
-    return _answer(cell.op, found)
+        if after_start and time_ms < query_ms:
+            found += _inputs(group, cell, event, time_ms)
+    args = _args(group, feature)
+    if cell.bucket is None and not cell.kind.is_map:
+        return _answer(cell.op, args, found)
+    parts = {bucket: [one for one in found if one.bucket == bucket] for bucket in sorted({one.bucket for one in found})}
+    alive = {bucket: part for bucket, part in parts.items() if sum(one.sign for one in part)}
+    return {bucket: _answer(cell.op, args, part) for bucket, part in alive.items()} or None
+
+
+def _inputs(group: CompiledGroup, cell: Cell, event: SourceEvent, time_ms: int) -> list[Input]:
+    """What an event gives: each element of a list, each value of a map by its key, or the value itself."""
+    value = clean(group.inputs[cell.column].evaluate(event.record))
+    sign = -1 if group.reversal is not None and group.reversal.evaluate(event.record) is True else 1
+    if value is None and sign < 0 and cell.op is Op.LAST:
+        value = ""  # the entity is gone, whatever it was
+    bucket = group.inputs[cell.bucket].evaluate(event.record) if cell.bucket else ""
+    if value is None or bucket is None:
+        return []
+    pairs = list(value.items()) if isinstance(value, dict) else [(_text(bucket), value)]
+    if isinstance(value, list):
+        pairs = [(_text(bucket), element) for element in value]
+    place = (time_ms, event.partition, event.offset)
+    return [
+        Input((*place, index), key, element, sign) for index, (key, element) in enumerate(pairs) if element is not None
+    ]
+
+
+def _args(group: CompiledGroup, feature: Feature) -> Mapping[str, Any]:
+    """The arguments of the aggregation that a feature is of."""
+    for aggregation in group.definition.aggregations:
+        for window in aggregation.spans:
+            if feature_name(group.name, aggregation, window) == feature.name:
+                return aggregation.args
+    raise DefinitionError(f"feature {feature.name!r} is not of group {group.name!r}")
 
 
 def _window_start_ms(length_ms: int, query_ms: int) -> int:
@@ -67,20 +116,81 @@ def _window_start_ms(length_ms: int, query_ms: int) -> int:
     return (query_ms - length_ms) // hop_ms * hop_ms
 
 
-def _answer(op: Op, found: list[tuple[tuple[int, int, int], Any]]) -> Any:
-    values = [value for _, value in found]
+def _answer(op: Op, args: Mapping[str, Any], found: list[Input]) -> Any:
+    count = sum(one.sign for one in found)
     if op is Op.COUNT:
-        return len(values)
-    if not values:
+        return count
+    if op is Op.LAST and found:
+        newest = max(found, key=lambda one: one.order)
+        return newest.value if newest.sign > 0 else None
+    if not count:
         return None
-    match op:
-        case Op.SUM:
-            return sum(values)
-        case Op.AVERAGE:
-            return sum(values) / len(values)
-        case Op.MIN:
-            return min(values)
-        case Op.MAX:
-            return max(values)
-        case Op.LAST:
-            return max(found, key=lambda one: one[0])[1]
+    return _ANSWERS[op](found, args)
+
+
+def _signed_sum(found: list[Input]) -> Any:
+    return sum(one.value * one.sign for one in found)
+
+
+def _values(found: list[Input]) -> list[Any]:
+    """From the oldest to the newest."""
+    return [one.value for one in sorted(found, key=lambda one: one.order)]
+
+
+def _percentiles(found: list[Input], args: Args) -> list[float]:
+    ordered = sorted(_values(found))
+    return [float(ordered[max(0, math.ceil(rank * len(ordered)) - 1)]) for rank in args["p"]]
+
+
+def _histogram(found: list[Input], args: Args) -> dict[str, int]:
+    texts = sorted({_text(one.value) for one in found})
+    counts = {text: sum(one.sign for one in found if _text(one.value) == text) for text in texts}
+    return {text: count for text, count in counts.items() if count}
+
+
+def _most_frequent(found: list[Input], args: Args) -> dict[str, int]:
+    counts = _histogram(found, args)
+    most = sorted(counts, key=lambda text: (-counts[text], text))[: args["k"]]
+    return {text: counts[text] for text in sorted(most)}
+
+
+_ANSWERS: dict[Op, Callable[[list[Input], Args], Any]] = {
+    Op.SUM: lambda found, args: _finite(_signed_sum(found)),
+    Op.AVERAGE: lambda found, args: _finite(_signed_sum(found) / sum(one.sign for one in found)),
+    Op.VARIANCE: lambda found, args: _moments(found, 2, lambda n, m2: m2 / n),
+    Op.STDDEV: lambda found, args: _moments(found, 2, lambda n, m2: math.sqrt(m2 / n)),
+    Op.SKEW: lambda found, args: _moments(found, 3, lambda n, m2, m3: math.sqrt(n) * m3 / math.sqrt(m2) ** 3),
+    Op.KURTOSIS: lambda found, args: _moments(found, 4, lambda n, m2, m3, m4: n * m4 / (m2 * m2) - 3.0),
+    Op.MIN: lambda found, args: min(_values(found)),
+    Op.MAX: lambda found, args: max(_values(found)),
+    Op.FIRST: lambda found, args: _values(found)[0],
+    Op.FIRST_K: lambda found, args: _values(found)[: args["k"]],
+    Op.LAST_K: lambda found, args: _values(found)[::-1][: args["k"]],
+    Op.TOP_K: lambda found, args: sorted(_values(found), reverse=True)[: args["k"]],
+    Op.BOTTOM_K: lambda found, args: sorted(_values(found))[: args["k"]],
+    Op.UNIQUE_COUNT: lambda found, args: len(set(_values(found))),
+    Op.BOUNDED_UNIQUE_COUNT: lambda found, args: min(args["k"], len(set(_values(found)))),
+    Op.APPROX_UNIQUE_COUNT: lambda found, args: len(set(_values(found)) - {""}),
+    Op.APPROX_PERCENTILE: _percentiles,
+    Op.HISTOGRAM: _histogram,
+    Op.APPROX_HISTOGRAM_K: _most_frequent,
+}
+
+
+def _moments(found: list[Input], most: int, answer: Callable[..., float]) -> Any:
+    """From the exact sums of powers of the distances from the mean; none where one does not fit in a double."""
+    exact = [Fraction(value) for value in _values(found)]
+    mean = sum(exact) / len(exact)
+    try:
+        powers = [float(sum((one - mean) ** power for one in exact)) for power in range(2, most + 1)]
+        return _finite(answer(len(exact), *powers))
+    except (ZeroDivisionError, OverflowError):
+        return None
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _text(value: Any) -> str:
+    return ("true" if value else "false") if isinstance(value, bool) else str(value)

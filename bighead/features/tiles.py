@@ -15,7 +15,7 @@ import fastavro
 
 from bighead.errors import UndecodableEvent
 from bighead.features.compiled import CompiledGroup
-from bighead.features.operations import State
+from bighead.features.state import State, packed, unpacked
 from bighead.features.windows import FIVE_MINUTES_MS, Level
 
 STATE_VERSION = b"\x01"
@@ -104,6 +104,8 @@ class StateCodec:
     def __init__(self, group: CompiledGroup) -> None:
         self._columns = tuple(name for name, _ in group.state_columns)
         fields = [{"name": name, "type": str(kind)} for name, kind in group.state_columns]
+        self._stored = tuple(column for cell in group.cells for column in cell.operation.columns)
+        self._packs = any(column.pack for column in self._stored)
         self.schema = {
             "type": "record",
             "name": "State",
@@ -131,8 +133,16 @@ class StateCodec:
         """State tuple to versioned bytes."""
         buffer = io.BytesIO(STATE_VERSION)
         buffer.seek(len(STATE_VERSION))
-        fastavro.schemaless_writer(buffer, self._parsed, dict(zip(self._columns, state, strict=True)))
+        fastavro.schemaless_writer(buffer, self._parsed, dict(zip(self._columns, self.pack(state), strict=True)))
         return buffer.getvalue()
+
+    def pack(self, state: State) -> State:
+        """A state as rows hold it: what is held as a Python value is bytes."""
+        return packed(self._stored, state) if self._packs else state
+
+    def unpack(self, row: State) -> State:
+        """The inverse of `pack`."""
+        return unpacked(self._stored, row) if self._packs else row
 
     def decode(self, data: bytes) -> State:
         """Versioned bytes to a state tuple; raises UndecodableEvent where they are of another version or broken."""
@@ -143,6 +153,6 @@ class StateCodec:
             )
         try:
             record = fastavro.schemaless_reader(io.BytesIO(data[1:]), self._parsed, None)
-        except (EOFError, IndexError, ValueError, UnicodeDecodeError) as error:
+            return self.unpack(tuple(cast(dict[str, Any], record).values()))
+        except (EOFError, IndexError, RuntimeError, ValueError) as error:
             raise UndecodableEvent(f"state of group {self._group.name!r} is broken: {error!r}") from error
-        return tuple(cast(dict[str, Any], record).values())

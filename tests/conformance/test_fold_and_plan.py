@@ -7,66 +7,84 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bighead.features.compiled import CompiledGroup
 from bighead.features.fold import fold
 from bighead.features.plan import GroupPlan
 from bighead.features.reference import SourceEvent, group_features
 from bighead.features.tiles import StateCodec, Tile, TileKey, entity_of
 from bighead.features.windows import Level
-from tests.conformance.cases import assert_same, every_operation, logs, magnitude_of, rows_of, times
+from tests.conformance.cases import SHAPES, assert_same, every_operation, logs, magnitude_of, rows_of, times
 
 pytestmark = pytest.mark.usefixtures("few_rows")
-GROUP = every_operation()
-CODEC = StateCodec(GROUP)
-PLAN = GroupPlan(GROUP, 1, None)
 
 
-def fold_all(events: list[SourceEvent], cuts: list[int]) -> dict[TileKey, Tile]:
+@pytest.fixture(scope="module", params=SHAPES)
+def group(request: pytest.FixtureRequest) -> CompiledGroup:
+    """Every operation, one shape of inputs after the other."""
+    return every_operation(shape=request.param)
+
+
+def fold_all(group: CompiledGroup, events: list[SourceEvent], cuts: list[int]) -> dict[TileKey, Tile]:
     """Folds a log batch by batch, each batch of one partition; state goes through its bytes each time."""
+    codec = StateCodec(group)
     store: dict[TileKey, Tile] = {}
     for partition in (0, 1):
         mine = [event for event in events if event.partition == partition]
         edges = sorted({0, len(mine), *(cut % (len(mine) + 1) for cut in cuts)})
         for start, end in pairwise(edges):
-            rows = rows_of(GROUP, mine[start:end])
+            rows = rows_of(group, mine[start:end])
             if rows is not None:
-                for tile in fold(GROUP, CODEC, rows, lambda keys: [store.get(key) for key in keys]):
+                for tile in fold(group, codec, rows, lambda keys: [store.get(key) for key in keys]):
                     assert tile.seq > (store[tile.key].seq if tile.key in store else 0)
-                    assert CODEC.decode(CODEC.encode(tile.state)) == tile.state
+                    assert codec.decode(codec.encode(tile.state)) == tile.state
                     store[tile.key] = tile
     return store
 
 
-def read(store: dict[TileKey, Tile], key: list[Any], query_ms: int) -> dict[str, Any]:
+def read(group: CompiledGroup, store: dict[TileKey, Tile], key: list[Any], query_ms: int) -> dict[str, Any]:
     """The features of one entity through the read plan."""
-    plan = PLAN.at(query_ms)
+    plan = GroupPlan(group, 1, None)
+    wanted = plan.at(query_ms)
     entity = entity_of(key)
-    tiles = [store.get(TileKey(entity, Level(level), start_ms)) for level, start_ms in plan.tiles]
-    answers = PLAN.evaluate(plan, [tile.state if tile else None for tile in tiles])
-    return {feature.name: value for feature, (value, _) in zip(GROUP.features, answers, strict=True)}
+    tiles = [store.get(TileKey(entity, Level(level), start_ms)) for level, start_ms in wanted.tiles]
+    answers = plan.evaluate(wanted, [tile.state if tile else None for tile in tiles])
+    return {feature.name: value for feature, (value, _) in zip(group.features, answers, strict=True)}
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FIXTURES = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=FIXTURES)
 @given(log=logs(), cuts=st.lists(st.integers(0, 30), max_size=5), query_ms=times())
-def test_online_reads_equal_the_reference(log: list[SourceEvent], cuts: list[int], query_ms: int) -> None:
+def test_online_reads_equal_the_reference(
+    group: CompiledGroup, log: list[SourceEvent], cuts: list[int], query_ms: int
+) -> None:
     seen = [event for event in log if event.record["at_ms"] < query_ms]
-    store = fold_all(seen, cuts)
-    scale = magnitude_of(GROUP, seen)
+    store = fold_all(group, seen, cuts)
+    scale = magnitude_of(group, seen)
     for key in {(event.record["carrier"], event.record["gate"]) for event in seen} | {("UA", 0)}:
-        expected = group_features(GROUP, seen, key, query_ms)
-        assert_same(read(store, list(key), query_ms), expected, scale)
+        expected = group_features(group, seen, key, query_ms)
+        assert_same(read(group, store, list(key), query_ms), expected, scale)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=30, deadline=None, suppress_health_check=FIXTURES)
 @given(log=logs(), cuts=st.lists(st.integers(0, 30), max_size=5), again=st.integers(0, 30))
-def test_applying_events_again_changes_nothing(log: list[SourceEvent], cuts: list[int], again: int) -> None:
-    store = fold_all(log, cuts)
+def test_applying_events_again_changes_nothing(
+    group: CompiledGroup, log: list[SourceEvent], cuts: list[int], again: int
+) -> None:
+    store = fold_all(group, log, cuts)
     for partition in (0, 1):
-        rows = rows_of(GROUP, [event for event in log if event.partition == partition][: again + 1])
+        rows = rows_of(group, [event for event in log if event.partition == partition][: again + 1])
         if rows is not None:
-            assert fold(GROUP, CODEC, rows, lambda keys: [store.get(key) for key in keys]) == []
+            assert fold(group, StateCodec(group), rows, lambda keys: [store.get(key) for key in keys]) == []
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=30, deadline=None, suppress_health_check=FIXTURES)
 @given(log=logs(), left=st.lists(st.integers(0, 30), max_size=5), right=st.lists(st.integers(0, 30), max_size=5))
-def test_bits_do_not_depend_on_batches(log: list[SourceEvent], left: list[int], right: list[int]) -> None:
-    assert fold_all(log, left) == fold_all(log, right)
+def test_bits_do_not_depend_on_batches(
+    group: CompiledGroup, log: list[SourceEvent], left: list[int], right: list[int]
+) -> None:
+    codec = StateCodec(group)
+    stores = (fold_all(group, log, left), fold_all(group, log, right))
+    one, other = ({key: codec.encode(tile.state) for key, tile in store.items()} for store in stores)
+    assert one == other
