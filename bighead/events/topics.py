@@ -56,7 +56,14 @@ TOPICS: tuple[TopicSpec, ...] = (
         name=FEATURES_EVENTS,
         key="group or join",
         partitions=1,
-        types=(t.GroupByApplied, t.JoinApplied, t.GroupByActivated, t.BackfillCompleted, t.KeyForgotten),
+        types=(
+            t.GroupByApplied,
+            t.JoinApplied,
+            t.GroupByActivated,
+            t.BackfillCompleted,
+            t.TrainingSetCreated,
+            t.KeyForgotten,
+        ),
     ),
     TopicSpec(
         name=FEATURES_STATE,
@@ -94,9 +101,9 @@ TOPICS: tuple[TopicSpec, ...] = (
     TopicSpec(name=OUTCOMES, key="entity", retention_ms=30 * DAY_MS, types=(t.OutcomeObserved,)),
     TopicSpec(
         name=MONITORING,
-        key="model",
+        key="model, or the feature's group or join",
         retention_ms=90 * DAY_MS,
-        types=(t.MetricComputed, t.DriftComputed, t.AlertRaised, t.AlertResolved),
+        types=(t.MetricComputed, t.DriftComputed, t.FeatureStatisticsComputed, t.AlertRaised, t.AlertResolved),
     ),
     TopicSpec(name=RUNS, key="run", types=(t.RunStarted, t.StepFinished, t.RunFinished, t.HealthChecked)),
     TopicSpec(

@@ -802,6 +802,77 @@ class ExperimentStopped(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureStatisticsComputed(Event):
+    """How the values of a feature were distributed over a day."""
+
+    FULL_NAME: ClassVar[str] = "bighead.v1.FeatureStatisticsComputed"
+    feature: str
+    kind: str
+    group: str = ""
+    join: str = ""
+    origin: str
+    table: str = ""
+    table_version: int = -1
+    count: int
+    nulls: int
+    null_share: float
+    mean: float | None = None
+    ranks: tuple[float, ...] = ()
+    quantiles: tuple[float, ...] = ()
+    frequent: Mapping[str, int] = field(default_factory=dict)
+    from_ms: int
+    to_ms: int
+    at_ms: int
+
+    @property
+    def time_ms(self) -> int:
+        return self.at_ms
+
+    def to_record(self) -> dict[str, Any]:
+        return {
+            "feature": self.feature,
+            "kind": self.kind,
+            "group": self.group,
+            "join": self.join,
+            "origin": self.origin,
+            "table": self.table,
+            "table_version": self.table_version,
+            "count": self.count,
+            "nulls": self.nulls,
+            "null_share": self.null_share,
+            "mean": self.mean,
+            "ranks": list(self.ranks),
+            "quantiles": list(self.quantiles),
+            "frequent": dict(self.frequent),
+            "from_ms": self.from_ms,
+            "to_ms": self.to_ms,
+            "at_ms": self.at_ms,
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        return cls(
+            feature=record["feature"],
+            kind=record["kind"],
+            group=record["group"],
+            join=record["join"],
+            origin=record["origin"],
+            table=record["table"],
+            table_version=record["table_version"],
+            count=record["count"],
+            nulls=record["nulls"],
+            null_share=record["null_share"],
+            mean=record["mean"],
+            ranks=tuple(record["ranks"]),
+            quantiles=tuple(record["quantiles"]),
+            frequent=record["frequent"],
+            from_ms=record["from_ms"],
+            to_ms=record["to_ms"],
+            at_ms=record["at_ms"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureTile(Event):
     """The full aggregate of one group, entity, level and start. The greatest (epoch, rank, seq) wins."""
 
@@ -1891,6 +1962,65 @@ class TrafficChanged(Event):
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingSetCreated(Event):
+    """A training set was written, and from what."""
+
+    FULL_NAME: ClassVar[str] = "bighead.v1.TrainingSetCreated"
+    join: str
+    join_hash: str
+    epochs: Mapping[str, int]
+    table: str
+    table_version: int
+    rows: int
+    features: tuple[str, ...]
+    labels: tuple[str, ...] = ()
+    sources: Mapping[str, int]
+    from_ms: int
+    to_ms: int
+    actor: str
+    at_ms: int
+
+    @property
+    def time_ms(self) -> int:
+        return self.at_ms
+
+    def to_record(self) -> dict[str, Any]:
+        return {
+            "join": self.join,
+            "join_hash": self.join_hash,
+            "epochs": dict(self.epochs),
+            "table": self.table,
+            "table_version": self.table_version,
+            "rows": self.rows,
+            "features": list(self.features),
+            "labels": list(self.labels),
+            "sources": dict(self.sources),
+            "from_ms": self.from_ms,
+            "to_ms": self.to_ms,
+            "actor": self.actor,
+            "at_ms": self.at_ms,
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        return cls(
+            join=record["join"],
+            join_hash=record["join_hash"],
+            epochs=record["epochs"],
+            table=record["table"],
+            table_version=record["table_version"],
+            rows=record["rows"],
+            features=tuple(record["features"]),
+            labels=tuple(record["labels"]),
+            sources=record["sources"],
+            from_ms=record["from_ms"],
+            to_ms=record["to_ms"],
+            actor=record["actor"],
+            at_ms=record["at_ms"],
+        )
+
+
 EVENT_TYPES: dict[str, type[Event]] = {
     "bighead.v1.AlertRaised": AlertRaised,
     "bighead.v1.AlertResolved": AlertResolved,
@@ -1904,6 +2034,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
     "bighead.v1.ExperimentAnalysed": ExperimentAnalysed,
     "bighead.v1.ExperimentStarted": ExperimentStarted,
     "bighead.v1.ExperimentStopped": ExperimentStopped,
+    "bighead.v1.FeatureStatisticsComputed": FeatureStatisticsComputed,
     "bighead.v1.FeatureTile": FeatureTile,
     "bighead.v1.GroupByActivated": GroupByActivated,
     "bighead.v1.GroupByApplied": GroupByApplied,
@@ -1930,4 +2061,5 @@ EVENT_TYPES: dict[str, type[Event]] = {
     "bighead.v1.SetTraffic": SetTraffic,
     "bighead.v1.StepFinished": StepFinished,
     "bighead.v1.TrafficChanged": TrafficChanged,
+    "bighead.v1.TrainingSetCreated": TrainingSetCreated,
 }
