@@ -89,10 +89,16 @@ class Rows:
         return Rows(self.partition, offsets, times, self.entities, codes, columns, back)
 
 
-def fold(group: CompiledGroup, codec: StateCodec, rows: Rows, load: Load) -> list[Tile]:
-    """The tiles that change, with their full new state. Rows at or below a tile's position are left out of it."""
+def fold(
+    group: CompiledGroup, codec: StateCodec, rows: Rows, load: Load, levels: Sequence[Level] | None = None
+) -> list[Tile]:
+    """The tiles that change, with their full new state. Rows at or below a tile's position are left out of it.
+
+    levels: of which levels; those that the stream keeps, unless others are given.
+    """
     fold_level = _fold_few if len(rows) <= FEW_ROWS else _fold_level
-    return [tile for level in group.levels if len(rows) for tile in fold_level(group, codec, rows, level, load)]
+    wanted = group.levels if levels is None else levels
+    return [tile for level in wanted if len(rows) for tile in fold_level(group, codec, rows, level, load)]
 
 
 def _fold_few(group: CompiledGroup, codec: StateCodec, rows: Rows, level: Level, load: Load) -> list[Tile]:
@@ -143,11 +149,11 @@ def _updated(
 ) -> State:
     parts: list[Any] = []
     for cell, where, inputs in zip(group.cells, codec.cell_slices, values, strict=True):
-        parts += _changed(cell, state[where], inputs, place, back)
+        parts += changed(cell, state[where], inputs, place, back)
     return tuple(parts)
 
 
-def _changed(
+def changed(
     cell: Cell, state: State, inputs: Sequence[tuple[int, Any]], place: tuple[int, int, int], back: bool
 ) -> State:
     """A cell's state after one event."""
@@ -277,7 +283,7 @@ def _fold_inputs(cell: Cell, rows: Rows, slots: Ints, old: list[State]) -> list[
         for slot, one, time_ms, offset, back in zip(
             slots.tolist(), inputs, times, offsets, rows.reversed.tolist(), strict=True
         ):
-            states[slot] = _changed(cell, states[slot], one, (time_ms, rows.partition, offset), back)
+            states[slot] = changed(cell, states[slot], one, (time_ms, rows.partition, offset), back)
         return states
     parts: dict[int, tuple[list[Any], list[Order]]] = {}
     for slot, one, time_ms, offset in zip(slots.tolist(), inputs, times, offsets, strict=True):
