@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from bighead.client.proto import features_pb2, inference_pb2, prediction_pb2, value_pb2
 from bighead.client.proto.value_pb2 import FeatureVector
 from bighead.client.proto.value_pb2 import Value as ValueMessage
+from bighead.client.values import read, write
 from bighead.errors import InvalidInput, NotReady, UnknownModel
 from bighead.features.plan import FeatureRow, Status
 from serving.predictor import Answer, Entity, Inference, LoadedModel, Snapshot
@@ -100,11 +101,7 @@ def entities_of(request: prediction_pb2.PredictRequest) -> list[Entity]:
 
 def values_of(messages: Mapping[str, ValueMessage]) -> dict[str, Value]:
     """Plain values by name."""
-    values: dict[str, Value] = {}
-    for name, message in messages.items():
-        kind = message.WhichOneof("kind")
-        values[name] = None if kind is None else getattr(message, kind)
-    return values
+    return {name: read(message) for name, message in messages.items()}
 
 
 def predict_response(answer: Answer) -> prediction_pb2.PredictResponse:
@@ -122,7 +119,7 @@ def predict_response(answer: Answer) -> prediction_pb2.PredictResponse:
     for prediction_id, row, outputs in zip(answer.ids, answer.features, answer.outputs, strict=True):
         prediction = response.predictions.add(prediction_id=prediction_id)
         for name, value in outputs.items():
-            _set(prediction.outputs[name], value)
+            write(prediction.outputs[name], value.decode("utf-8", "replace") if isinstance(value, bytes) else value)
         _fill(prediction.features, row, names)
     return response
 
@@ -140,22 +137,8 @@ def features_response(join: str, as_of_ms: int, rows: Sequence[FeatureRow]) -> f
 
 def _fill(vector: FeatureVector, row: FeatureRow, names: Sequence[str]) -> None:
     for name in names:
-        _set(vector.values.add(), row.values[name])
+        write(vector.values.add(), row.values[name])
     vector.statuses.extend([_STATUSES[row.statuses[name]] for name in names])
-
-
-def _set(message: ValueMessage, value: object) -> None:
-    match value:
-        case bool():
-            message.bool_value = value
-        case int():
-            message.int64_value = value
-        case float():
-            message.double_value = value
-        case str():
-            message.string_value = value
-        case bytes():
-            message.string_value = value.decode("utf-8", "replace")
 
 
 def _tensor_metadata(column: Column) -> inference_pb2.ModelMetadataResponse.TensorMetadata:

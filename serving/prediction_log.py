@@ -12,6 +12,7 @@ from typing import Protocol
 
 from bighead.errors import BigheadError
 from bighead.events.base import Event
+from bighead.events.served import split_features
 from bighead.events.types import PredictionServed
 from bighead.features.plan import Status
 from serving.predictor import Answer, canonical_entity
@@ -90,6 +91,7 @@ def served(answer: Answer, server: str) -> Iterator[PredictionServed]:
     """The event of each prediction of an answer."""
     for index, prediction_id in enumerate(answer.ids):
         row, entity = answer.features[index], answer.entities[index]
+        features, collections = split_features(row.values)
         yield PredictionServed(
             prediction_id=prediction_id,
             model=answer.model,
@@ -100,7 +102,8 @@ def served(answer: Answer, server: str) -> Iterator[PredictionServed]:
             at_ms=answer.at_ms,
             server=server,
             join=answer.join,
-            features=row.values,
+            features=features,
+            collections=collections,
             statuses={name: str(status) for name, status in row.statuses.items() if status != Status.OK},
             feature_epochs=answer.feature_epochs,
             inputs=entity.inputs,

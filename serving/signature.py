@@ -87,7 +87,10 @@ class Signature:
         for column in self.inputs:
             rows = features if column.source == "feature" else inputs
             try:
-                found[column.name] = tensor_of(column, [row[column.name] for row in rows])
+                values = [row[column.name] for row in rows]
+                if column.source == "feature":
+                    _check_single(column, values)
+                found[column.name] = tensor_of(column, values)
             except (KeyError, ValueError, TypeError, OverflowError) as error:
                 # Inputs were checked, so this is a feature that is gone or has another type than in training.
                 raise ArtifactError(
@@ -129,6 +132,18 @@ def check_value(column: Column, value: Value) -> None:
     if not fits:
         received = "null" if value is None else f"{str(value)[:60]!r} ({type(value).__name__})"
         raise InvalidInput(f"column {column.name!r}: received {received}; expected {column.datatype}")
+
+
+def _check_single(column: Column, values: Sequence[Any]) -> None:
+    """Refuses lists and maps, which numpy would take apart into rows of their own."""
+    collection = next((value for value in values if isinstance(value, list | dict)), None)
+    if collection is not None:
+        raise ArtifactError(
+            f"feature {column.name!r} is a {type(collection).__name__} in the join as it is now "
+            f"({str(collection)[:60]}); the model takes {column.datatype}, one value a row. "
+            "No derivation takes an element out of a list or map: train on an operation that answers a single value, "
+            "LAST in place of LAST_K for example"
+        )
 
 
 def tensor_of(column: Column, values: Sequence[Any]) -> Array:

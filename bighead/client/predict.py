@@ -1,15 +1,15 @@
 """Asks a model server for predictions by entity keys, blocking or with asyncio. Knows the gRPC form of the protocol."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import Any, Self
 
 import grpc
 
 from bighead.client.proto.prediction_pb2 import Entity, PredictRequest, PredictResponse
 from bighead.client.proto.value_pb2 import FeatureStatus
-from bighead.client.proto.value_pb2 import Value as ValueMessage
+from bighead.client.values import Row, Value, read, write
 from bighead.errors import (
     BigheadError,
     DeadlineExceeded,
@@ -20,9 +20,6 @@ from bighead.errors import (
     PlatformError,
     UnknownModel,
 )
-
-Value: TypeAlias = bool | int | float | str | None
-Row: TypeAlias = Mapping[str, Value]
 
 _PREDICT = "/bighead.v1.Prediction/Predict"
 _ERRORS: dict[grpc.StatusCode, type[BigheadError]] = {
@@ -37,11 +34,11 @@ _ERRORS: dict[grpc.StatusCode, type[BigheadError]] = {
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The answer for one entity."""
+    """The answer for one entity. Features may be lists and maps."""
 
     prediction_id: str
     outputs: dict[str, Value]
-    features: dict[str, Value]
+    features: dict[str, Any]
     statuses: dict[str, str]
 
 
@@ -161,25 +158,10 @@ def _request(
 def _fill(entity: Entity, keys: Row, columns: Row) -> None:
     for target, values in ((entity.keys, keys), (entity.inputs, columns)):
         for name, value in values.items():
-            _set(target[name], name, value)
-
-
-def _set(message: ValueMessage, name: str, value: Value) -> None:
-    match value:
-        case None:
-            message.SetInParent()
-        case bool():
-            message.bool_value = value
-        case int():
-            if not -(1 << 63) <= value < 1 << 63:
-                raise InvalidInput(f"{name!r}: received {value}; expected a 64-bit integer")
-            message.int64_value = value
-        case float():
-            message.double_value = value
-        case str():
-            message.string_value = value
-        case _:
-            raise InvalidInput(f"{name!r}: received {value!r}; expected bool, int, float, str or None")
+            try:
+                write(target[name], value)
+            except InvalidInput as error:
+                raise InvalidInput(f"{name!r}: {error}") from None
 
 
 def _answer(response: PredictResponse) -> Predictions:
@@ -193,20 +175,14 @@ def _answer(response: PredictResponse) -> Predictions:
         predictions=tuple(
             Prediction(
                 prediction_id=item.prediction_id,
-                outputs={name: _value(value) for name, value in item.outputs.items()},
-                features=dict(zip(names, map(_value, item.features.values), strict=True)),
+                outputs={name: read(value) for name, value in item.outputs.items()},
+                features=dict(zip(names, map(read, item.features.values), strict=True)),
                 statuses=dict(zip(names, map(FeatureStatus.Name, item.features.statuses), strict=True)),
             )
             for item in response.predictions
         ),
         latency_us=dict(response.latency_us),
     )
-
-
-def _value(message: ValueMessage) -> Value:
-    kind = message.WhichOneof("kind")
-    value: Value = None if kind is None else getattr(message, kind)
-    return value
 
 
 def _error(address: str, error: grpc.RpcError) -> BigheadError:

@@ -1473,6 +1473,7 @@ class PredictionServed(Event):
     server: str
     join: str | None = None
     features: Mapping[str, bool | int | float | str | None] = field(default_factory=dict)
+    collections: Mapping[str, str] = field(default_factory=dict)
     statuses: Mapping[str, str] = field(default_factory=dict)
     feature_epochs: Mapping[str, int] = field(default_factory=dict)
     inputs: Mapping[str, bool | int | float | str | None] = field(default_factory=dict)
@@ -1495,6 +1496,7 @@ class PredictionServed(Event):
             "server": self.server,
             "join": self.join,
             "features": dict(self.features),
+            "collections": dict(self.collections),
             "statuses": dict(self.statuses),
             "feature_epochs": dict(self.feature_epochs),
             "inputs": dict(self.inputs),
@@ -1515,6 +1517,7 @@ class PredictionServed(Event):
             server=record["server"],
             join=record["join"],
             features=record["features"],
+            collections=record["collections"],
             statuses=record["statuses"],
             feature_epochs=record["feature_epochs"],
             inputs=record["inputs"],

@@ -19,8 +19,10 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from bighead import health
 from bighead.client.predict import AsyncPredictionClient, PredictionClient
 from bighead.client.proto.features_pb2 import GetFeaturesRequest, GetFeaturesResponse
+from bighead.client.values import read
 from bighead.config import Settings
 from bighead.errors import InvalidInput, NotReady, UnknownModel
+from bighead.events.served import served_features
 from bighead.events.topics import PREDICTIONS, SERVING_EVENTS
 from bighead.events.types import (
     GroupByActivated,
@@ -56,14 +58,15 @@ from tests.unit.serving.models import (
 HOUR_MS = 3_600_000
 SOURCE = EventSource(topic="flights", table="flights", time="at_ms")
 COLUMNS = {"at_ms": ValueType.LONG, "carrier": ValueType.STRING, "delay": ValueType.LONG}
-GROUP = compile_group(
-    GroupBy(
-        "carrier", SOURCE, ["carrier"], [Aggregation("delay", Op.SUM, ["1h", "7d"]), Aggregation("delay", Op.LAST)]
-    ),
-    COLUMNS,
-)
+AGGREGATIONS = [
+    Aggregation("delay", Op.SUM, ["1h", "7d"]),
+    Aggregation("delay", Op.LAST),
+    Aggregation("delay", Op.LAST_K, args={"k": 2}),
+    Aggregation("delay", Op.HISTOGRAM, ["7d"]),
+]
+GROUP = compile_group(GroupBy("carrier", SOURCE, ["carrier"], AGGREGATIONS), COLUMNS)
 JOIN = compile_join(Join("flight", Keys("carrier"), ["carrier"]), {"carrier": GROUP})
-FEATURES = [feature.name for feature in GROUP.features]
+FEATURES = [feature.name for feature in GROUP.features if feature.kind.is_scalar]
 
 
 @pytest.fixture
@@ -247,6 +250,8 @@ def test_features_are_fetched_logged_and_honest_about_a_store_that_is_gone(regis
         assert known.outputs["score"] == 1.0 + sum(float(known.features[name] or 0) for name in FEATURES)
         assert set(unknown.statuses.values()) == {"EMPTY"}
         assert (answer.feature_epochs, answer.as_of_ms) == ({"carrier": 1}, as_of_ms)
+        assert known.features["carrier_delay_last_k"] == [20, 5]
+        assert known.features["carrier_delay_histogram_7d"] == {"20": 1, "5": 1}
         check_features(settings, as_of_ms, known.features)
         for keys in ({"origin": "EWR"}, {"carrier": 7}):
             with pytest.raises(InvalidInput, match="carrier"):
@@ -256,7 +261,7 @@ def test_features_are_fetched_logged_and_honest_about_a_store_that_is_gone(regis
     assert logged.keys() == {one.prediction_id for one in answer.predictions}
     first = logged[known.prediction_id]
     assert (first.entity, first.as_of_ms, first.join) == ('{"carrier":"UA"}', as_of_ms, "flight")
-    assert (first.features, first.inputs, first.statuses) == (known.features, {"hour": 1.0}, {})
+    assert (served_features(first), first.inputs, first.statuses) == (known.features, {"hour": 1.0}, {})
     assert first.outputs == known.outputs
     assert set(logged[unknown.prediction_id].statuses.values()) == {"EMPTY"}
 
@@ -318,7 +323,7 @@ def check_features(settings: Settings, as_of_ms: int, expected: Mapping[str, obj
             response_deserializer=GetFeaturesResponse.FromString,
         )
         answer = method(request)
-    values = [getattr(value, value.WhichOneof("kind") or "", None) for value in answer.vectors[0].values]
+    values = [read(value) for value in answer.vectors[0].values]
     assert dict(zip(answer.feature_names, values, strict=True)) == expected
 
 

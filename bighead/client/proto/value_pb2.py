@@ -24,17 +24,25 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x62ighead/v1/value.proto\x12\nbighead.v1\"l\n\x05Value\x12\x15\n\x0bint64_value\x18\x01 \x01(\x03H\x00\x12\x16\n\x0c\x64ouble_value\x18\x02 \x01(\x01H\x00\x12\x16\n\x0cstring_value\x18\x03 \x01(\tH\x00\x12\x14\n\nbool_value\x18\x04 \x01(\x08H\x00\x42\x06\n\x04kind\"_\n\rFeatureVector\x12!\n\x06values\x18\x01 \x03(\x0b\x32\x11.bighead.v1.Value\x12+\n\x08statuses\x18\x02 \x03(\x0e\x32\x19.bighead.v1.FeatureStatus*X\n\rFeatureStatus\x12\x1e\n\x1a\x46\x45\x41TURE_STATUS_UNSPECIFIED\x10\x00\x12\x06\n\x02OK\x10\x01\x12\t\n\x05\x45MPTY\x10\x02\x12\t\n\x05STALE\x10\x03\x12\t\n\x05\x45RROR\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x62ighead/v1/value.proto\x12\nbighead.v1\"\xc4\x01\n\x05Value\x12\x15\n\x0bint64_value\x18\x01 \x01(\x03H\x00\x12\x16\n\x0c\x64ouble_value\x18\x02 \x01(\x01H\x00\x12\x16\n\x0cstring_value\x18\x03 \x01(\tH\x00\x12\x14\n\nbool_value\x18\x04 \x01(\x08H\x00\x12+\n\nlist_value\x18\x05 \x01(\x0b\x32\x15.bighead.v1.ListValueH\x00\x12)\n\tmap_value\x18\x06 \x01(\x0b\x32\x14.bighead.v1.MapValueH\x00\x42\x06\n\x04kind\".\n\tListValue\x12!\n\x06values\x18\x01 \x03(\x0b\x32\x11.bighead.v1.Value\"~\n\x08MapValue\x12\x30\n\x06values\x18\x01 \x03(\x0b\x32 .bighead.v1.MapValue.ValuesEntry\x1a@\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12 \n\x05value\x18\x02 \x01(\x0b\x32\x11.bighead.v1.Value:\x02\x38\x01\"_\n\rFeatureVector\x12!\n\x06values\x18\x01 \x03(\x0b\x32\x11.bighead.v1.Value\x12+\n\x08statuses\x18\x02 \x03(\x0e\x32\x19.bighead.v1.FeatureStatus*X\n\rFeatureStatus\x12\x1e\n\x1a\x46\x45\x41TURE_STATUS_UNSPECIFIED\x10\x00\x12\x06\n\x02OK\x10\x01\x12\t\n\x05\x45MPTY\x10\x02\x12\t\n\x05STALE\x10\x03\x12\t\n\x05\x45RROR\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bighead.v1.value_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_FEATURESTATUS']._serialized_start=245
-  _globals['_FEATURESTATUS']._serialized_end=333
-  _globals['_VALUE']._serialized_start=38
-  _globals['_VALUE']._serialized_end=146
-  _globals['_FEATUREVECTOR']._serialized_start=148
-  _globals['_FEATUREVECTOR']._serialized_end=243
+  _globals['_MAPVALUE_VALUESENTRY']._loaded_options = None
+  _globals['_MAPVALUE_VALUESENTRY']._serialized_options = b'8\001'
+  _globals['_FEATURESTATUS']._serialized_start=510
+  _globals['_FEATURESTATUS']._serialized_end=598
+  _globals['_VALUE']._serialized_start=39
+  _globals['_VALUE']._serialized_end=235
+  _globals['_LISTVALUE']._serialized_start=237
+  _globals['_LISTVALUE']._serialized_end=283
+  _globals['_MAPVALUE']._serialized_start=285
+  _globals['_MAPVALUE']._serialized_end=411
+  _globals['_MAPVALUE_VALUESENTRY']._serialized_start=347
+  _globals['_MAPVALUE_VALUESENTRY']._serialized_end=411
+  _globals['_FEATUREVECTOR']._serialized_start=413
+  _globals['_FEATUREVECTOR']._serialized_end=508
 # @@protoc_insertion_point(module_scope)

@@ -1,13 +1,14 @@
 """Stand-ins for what the predictor is given: a reader of features, a log, a clock, a context of gRPC."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import grpc
 
 from bighead.errors import DefinitionError, InvalidInput
 from bighead.features.plan import FeatureRow
 from serving.predictor import Answer, LoadedModel, Predictor, Served, Snapshot
-from serving.signature import Row, Value
+from serving.signature import Row
 
 NOW_MS = 1_700_000_000_000
 
@@ -15,7 +16,7 @@ NOW_MS = 1_700_000_000_000
 class FakeReader:
     """One join, `flight`, keyed by carrier; `failing` answers as the real reader does when its store is gone."""
 
-    def __init__(self, features: Mapping[str, Value] | None = None) -> None:
+    def __init__(self, features: Mapping[str, Any] | None = None) -> None:
         self.features = dict(features or {"delay": 2.5, "flights": 3, "unused": None})
         self.failing = False
         self.asked: list[tuple[str, list[Row], int, float]] = []

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bighead.errors import DeadlineExceeded, InvalidInput, NotReady, UnknownModel
+from bighead.errors import ArtifactError, DeadlineExceeded, InvalidInput, NotReady, UnknownModel
 from serving.loading import load
 from serving.predictor import Entity, LoadedModel, Snapshot, canonical_entity
 from serving.signature import Row
@@ -167,6 +167,19 @@ async def test_a_feature_that_changed_its_type_is_a_fault_of_the_deployment(mixe
     reader = FakeReader({"delay": "late", "flights": 3})
     with pytest.raises(Exception, match="feature 'delay' of the model is not FP32 in the join as it is now"):
         await predictor_of(mixed, reader=reader).predict("mixed", None, [entity()])
+
+
+@pytest.mark.parametrize("collection", [[1.5, 2.5], {"UA": 1.5}])
+async def test_a_feature_that_is_a_list_or_map_is_no_input_of_a_model(mixed: LoadedModel, collection: object) -> None:
+    reader = FakeReader({"delay": collection, "flights": 3, "unused": None})
+    with pytest.raises(ArtifactError, match=r"feature 'delay' is a (list|dict) in the join.*answers a single value"):
+        await predictor_of(mixed, reader=reader).predict("mixed", None, [entity()])
+
+
+async def test_lists_and_maps_that_the_model_does_not_take_are_answered(mixed: LoadedModel) -> None:
+    reader = FakeReader({"delay": 2.5, "flights": 3, "unused": [1, 2]})
+    answer = await predictor_of(mixed, reader=reader).predict("mixed", None, [entity()])
+    assert answer.features[0].values["unused"] == [1, 2]
 
 
 async def test_long_work_leaves_the_event_loop_free(tmp_path: Path) -> None:
