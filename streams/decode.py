@@ -1,4 +1,4 @@
-"""Messages of one topic to one Arrow table with the columns that its groups read.
+"""Messages of one topic to rows with the columns that its groups read.
 
 Knows the codec and nothing of groups' meaning. What cannot be decoded is handed back with the reason.
 """
@@ -10,7 +10,6 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from bighead.errors import InvalidEvent, UndecodableEvent
 from bighead.events.codec import FRAME, Codec
@@ -18,12 +17,6 @@ from bighead.features.fold import Ints
 from bighead.features.types import ValueType, columns_of
 from streams.kafka import Record, replay_stage
 
-_ARROW = {
-    ValueType.LONG: pa.int64(),
-    ValueType.DOUBLE: pa.float64(),
-    ValueType.BOOLEAN: pa.bool_(),
-    ValueType.STRING: pa.string(),
-}
 _MOST_KNOWN = 10_000
 
 
@@ -39,7 +32,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Batch:
-    """Decoded messages, row by row: where each lies, when Kafka took it, which schema wrote it, and its columns.
+    """Decoded messages, row by row: where each lies, when Kafka took it, which schema wrote it, and its fields.
 
     spans: the rows of each partition, in offset order. addressed: for a replayed dead letter, its row and the stage
     that it is meant for.
@@ -50,7 +43,7 @@ class Batch:
     offsets: Ints
     timestamps_ms: Ints
     schema_ids: Ints
-    table: pa.Table
+    values: Sequence[Mapping[str, Any]]
     addressed: Mapping[int, str]
     failures: Sequence[Failure]
 
@@ -97,17 +90,13 @@ class Decoder:
             start = len(rows.records)
             self._decode_partition(partition, records, rows)
             spans[partition] = slice(start, len(rows.records))
-        arrays = {
-            name: pa.array([value.get(name) for value in rows.values], _ARROW[kind])
-            for name, kind in self._columns.items()
-        }
         return Batch(
             records=rows.records,
             spans=spans,
             offsets=np.array([record.offset for record in rows.records], np.int64),
             timestamps_ms=np.array([record.timestamp for record in rows.records], np.int64),
             schema_ids=np.array(rows.schema_ids, np.int64),
-            table=pa.table(arrays),
+            values=rows.values,
             addressed=rows.addressed,
             failures=rows.failures,
         )

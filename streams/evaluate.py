@@ -1,4 +1,4 @@
-"""The expressions of all groups of a topic, vectorised by DuckDB over one Arrow table: one query for a whole batch.
+"""The inputs of all groups of a topic, as columns: what is named is taken as it is, what is computed goes to DuckDB.
 
 Rows on which an expression fails (an overflow) are found by halving, and handed back with the reason. A few rows are
 evaluated one by one, as the reference does it: starting a query would take longer, while events wait.
@@ -7,38 +7,43 @@ evaluated one by one, as the reference does it: starting a query would take long
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
-from bighead.compile.inputs import KEEP, TIME, input_columns
+from bighead.compile.inputs import KEEP, input_columns
 from bighead.features.compiled import CompiledGroup
-from bighead.features.fold import Column, Mask
+from bighead.features.expressions import Expression
+from bighead.features.fold import Column, Mask, column_of, dtype_of
 from bighead.features.types import ValueType, clean
 
-_DTYPES = {
-    ValueType.LONG: np.dtype(np.int64),
-    ValueType.DOUBLE: np.dtype(np.float64),
-    ValueType.BOOLEAN: np.dtype(np.bool_),
-    ValueType.STRING: np.dtype(object),
-}
 FEW_ROWS = 32
+REVERSED = "__reversed"
+_ARROW = {
+    ValueType.LONG: pa.int64(),
+    ValueType.DOUBLE: pa.float64(),
+    ValueType.BOOLEAN: pa.bool_(),
+    ValueType.STRING: pa.string(),
+}
 # What a row can cause; a full memory or a broken engine is not the row's fault and is raised.
 _ROW_ERRORS = (duckdb.DataError, duckdb.InvalidInputException)
+Events: TypeAlias = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
 class Evaluated:
     """A group's projection of a batch: the columns of its keys and inputs, and which rows its `where` keeps.
 
-    errors: why a row could not be evaluated; such rows are not kept.
+    reversed: which rows take back earlier ones, where the source has such rows. errors: why a row could not be
+    evaluated; such rows are not kept.
     """
 
     keep: Mask
     columns: Mapping[str, Column]
     errors: Mapping[int, Exception]
+    reversed: Mask | None = None
 
 
 def connect() -> duckdb.DuckDBPyConnection:
@@ -54,97 +59,132 @@ class Evaluator:
     """Evaluates a fixed set of groups of one topic."""
 
     def __init__(self, groups: Sequence[CompiledGroup], connection: duckdb.DuckDBPyConnection) -> None:
+        self._projections = [_Projection(group, connection) for group in groups]
+
+    def evaluate(self, events: Events) -> list[Evaluated]:
+        """One result per group, in order; rows in the order of the events."""
+        known: dict[str, Column] = {}
+        return [one.evaluate(events, known) for one in self._projections]
+
+
+class _Projection:
+    """One group's inputs and conditions."""
+
+    def __init__(self, group: CompiledGroup, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
-        self._groups = list(groups)
-        self._kinds = [{name: one.kind or ValueType.STRING for name, one in group.inputs.items()} for group in groups]
-        texts = [input_columns(group, "duckdb") for group in groups]
-        self._selects = [
-            ", ".join(f'{text} AS "{index}:{name}"' for name, text in columns.items() if name != TIME)
-            for index, columns in enumerate(texts)
-        ]
-        self._keeps = [columns[KEEP] for columns in texts]
+        self._where, self._reversal = group.where, group.reversal
+        self._named = {name: one for name, one in group.inputs.items() if one.tree.key == "column"}
+        self._computed = {name: one for name, one in group.inputs.items() if name not in self._named}
+        self._conditions = [one for one in (group.where, group.reversal) if one is not None]
+        read = {name for one in (*self._computed.values(), *self._conditions) for name in one.columns}
+        self._arrow = {name: _ARROW[group.columns[name]] for name in sorted(read)}
+        texts = input_columns(group, "duckdb")
+        self._keep = f'{texts[KEEP]} AS "{KEEP}"'
+        parts = [self._keep, *(f'{texts[name]} AS "{name}"' for name in self._computed)]
+        if group.reversal is not None:
+            parts.append(f'COALESCE({group.reversal.sql("duckdb")}, FALSE) AS "{REVERSED}"')
+        self._select = ", ".join(parts)
 
-    def evaluate(self, table: pa.Table) -> list[Evaluated]:
-        """One result per group, in order; rows in the order of the table."""
-        if table.num_rows <= FEW_ROWS:
-            rows = table.to_pylist()
-            if all(map(_finite, rows)):
-                return [_by_row(*one, rows) for one in zip(self._groups, self._kinds, strict=True)]
-        try:
-            found = self._query(table, ", ".join(self._selects))
-        except _ROW_ERRORS:
-            return [self._evaluate_one(index, table) for index in range(len(self._groups))]
-        return [self._evaluated(index, found, table.num_rows) for index in range(len(self._groups))]
+    def evaluate(self, events: Events, known: dict[str, Column]) -> Evaluated:
+        """`known` are the columns of the source that other groups have asked for."""
+        named = {name: _named(expression, events, known) for name, expression in self._named.items()}
+        if not self._computed and not self._conditions:
+            return Evaluated(np.ones(len(events), np.bool_), named, {})
+        found = self._evaluate(events)
+        return Evaluated(found.keep, {**named, **found.columns}, found.errors, found.reversed)
 
-    def _evaluate_one(self, index: int, table: pa.Table) -> Evaluated:
+    def _evaluate(self, events: Events) -> Evaluated:
+        """What is computed."""
+        if len(events) <= FEW_ROWS and all(_finite(event, self._arrow) for event in events):
+            return self._by_row(events)
+        arrays = {name: pa.array([event.get(name) for event in events], kind) for name, kind in self._arrow.items()}
+        # A row that reads no column is still a row.
+        table = pa.table(arrays or {"row": pa.nulls(len(events))})
+        return self._halved(table)
+
+    def _halved(self, table: pa.Table) -> Evaluated:
         try:
-            return self._evaluated(index, self._query(table, self._selects[index]), table.num_rows)
+            return self._evaluated(self._query(table, self._select), table.num_rows)
         except _ROW_ERRORS as error:
             if table.num_rows == 1:
-                return self._failed(index, table, error)
+                return self._failed(table, error)
         half = table.num_rows // 2
-        left, right = self._evaluate_one(index, table[:half]), self._evaluate_one(index, table[half:])
+        left, right = self._halved(table[:half]), self._halved(table[half:])
         return Evaluated(
             np.concatenate((left.keep, right.keep)),
             {name: _joined(left.columns[name], right.columns[name]) for name in left.columns},
             {**left.errors, **{row + half: error for row, error in right.errors.items()}},
+            None
+            if left.reversed is None or right.reversed is None
+            else np.concatenate((left.reversed, right.reversed)),
         )
 
-    def _failed(self, index: int, row: pa.Table, error: Exception) -> Evaluated:
+    def _failed(self, row: pa.Table, error: Exception) -> Evaluated:
         """A row with an error in its inputs does not matter where `where` leaves it out."""
-        columns = {
-            name: Column(np.zeros(1, _DTYPES[kind]), np.zeros(1, np.bool_)) for name, kind in self._kinds[index].items()
-        }
+        columns = {name: column_of([None], _kind(one)) for name, one in self._computed.items()}
         try:
-            kept = bool(self._query(row, f'{self._keeps[index]} AS "keep"')["keep"][0])
+            kept = bool(self._query(row, self._keep)[KEEP][0])
         except _ROW_ERRORS:
             kept = True
-        return Evaluated(np.zeros(1, np.bool_), columns, {0: error} if kept else {})
+        none = np.zeros(1, np.bool_)
+        return Evaluated(none, columns, {0: error} if kept else {}, none if self._reversal else None)
 
     def _query(self, table: pa.Table, select: str) -> dict[str, np.ndarray]:
         self._connection.register("batch", table)
         return self._connection.execute(f"SELECT {select} FROM batch").fetchnumpy()
 
-    def _evaluated(self, index: int, found: Mapping[str, np.ndarray], size: int) -> Evaluated:
-        keep = np.asarray(found[f"{index}:{KEEP}"], np.bool_)
-        columns = {name: _column(found[f"{index}:{name}"], kind) for name, kind in self._kinds[index].items()}
-        return Evaluated(keep, columns, {})
+    def _evaluated(self, found: Mapping[str, np.ndarray], size: int) -> Evaluated:
+        columns = {name: _fetched(found[name], _kind(one)) for name, one in self._computed.items()}
+        back = np.asarray(found[REVERSED], np.bool_) if self._reversal else None
+        return Evaluated(np.asarray(found[KEEP], np.bool_), columns, {}, back)
+
+    def _by_row(self, events: Events) -> Evaluated:
+        keep, back, errors = np.zeros(len(events), np.bool_), np.zeros(len(events), np.bool_), dict[int, Exception]()
+        found: dict[str, list[Any]] = {name: [None] * len(events) for name in self._computed}
+        for index, event in enumerate(events):
+            try:
+                if self._where is None or self._where.evaluate(event) is True:
+                    for name, values in found.items():
+                        values[index] = clean(self._computed[name].evaluate(event))
+                    back[index] = self._reversal is not None and self._reversal.evaluate(event) is True
+                    keep[index] = True
+            except ArithmeticError as error:
+                errors[index] = error
+        columns = {name: column_of(values, _kind(self._computed[name])) for name, values in found.items()}
+        return Evaluated(keep, columns, errors, back if self._reversal else None)
 
 
-def _finite(row: Mapping[str, Any]) -> bool:
+def _kind(expression: Expression) -> ValueType:
+    return expression.kind or ValueType.STRING
+
+
+def _finite(event: Mapping[str, Any], columns: Mapping[str, Any]) -> bool:
     """DuckDB orders NaN above every number, and it alone decides what then becomes of a comparison."""
-    return all(math.isfinite(value) for value in row.values() if isinstance(value, float))
+    found = (event.get(name) for name in columns)
+    return all(math.isfinite(value) for value in found if isinstance(value, float))
 
 
-def _by_row(group: CompiledGroup, kinds: Mapping[str, ValueType], rows: Sequence[Mapping[str, Any]]) -> Evaluated:
-    keep, errors = np.zeros(len(rows), np.bool_), dict[int, Exception]()
-    found: dict[str, list[Any]] = {name: [None] * len(rows) for name in kinds}
-    for index, row in enumerate(rows):
-        try:
-            if group.where is None or group.where.evaluate(row) is True:
-                for name, values in found.items():
-                    values[index] = clean(group.inputs[name].evaluate(row))
-                keep[index] = True
-        except ArithmeticError as error:
-            errors[index] = error
-    return Evaluated(keep, {name: _column_of(values, kinds[name]) for name, values in found.items()}, errors)
+def _named(expression: Expression, events: Events, known: dict[str, Column]) -> Column:
+    """A column of the source."""
+    (name,) = expression.columns
+    if name not in known:
+        kind, values = _kind(expression), [event.get(name) for event in events]
+        if not kind.is_scalar and kind.element is ValueType.DOUBLE:
+            values = [clean(value) for value in values]
+        column = column_of(values, kind)
+        known[name] = _cleaned(column) if kind is ValueType.DOUBLE else column
+    return known[name]
 
 
-def _column_of(values: list[Any], kind: ValueType) -> Column:
-    if None not in values:
-        return Column(np.array(values, _DTYPES[kind]), np.ones(len(values), np.bool_))
-    column = Column(np.zeros(len(values), _DTYPES[kind]), np.array([value is not None for value in values], np.bool_))
-    column.values[column.valid] = [value for value in values if value is not None]
-    return column
-
-
-def _column(found: np.ndarray, kind: ValueType) -> Column:
+def _fetched(found: np.ndarray, kind: ValueType) -> Column:
     valid: Mask = ~np.ma.getmaskarray(found) if isinstance(found, np.ma.MaskedArray) else np.ones(len(found), np.bool_)
-    values = np.ma.getdata(found).astype(_DTYPES[kind], copy=False)
-    if kind is ValueType.DOUBLE:
-        valid &= np.isfinite(values)
-        values = values + 0.0  # -0.0 is 0.0, as engines disagree on its order
-    return Column(values, valid)
+    column = Column(np.ma.getdata(found).astype(dtype_of(kind), copy=False), valid)
+    return _cleaned(column) if kind is ValueType.DOUBLE else column
+
+
+def _cleaned(column: Column) -> Column:
+    """Numbers as features see them; -0.0 is 0.0, as engines disagree on its order."""
+    return Column(column.values + 0.0, column.valid & np.isfinite(column.values))
 
 
 def _joined(left: Column, right: Column) -> Column:

@@ -110,7 +110,7 @@ class Stepper:
             return outcome
         times = {name: _times_of(batch, name) for name in {one.group.definition.source.time for one in self._members}}
         nows_ms = _nows_ms(batch, now_ms)
-        for index, evaluated in enumerate(self._evaluator.evaluate(batch.table)):
+        for index, evaluated in enumerate(self._evaluator.evaluate(batch.values)):
             member = self._members[index]
             times_ms = times[member.group.definition.source.time]
             work = _Work(self, batch, member, evaluated, tiles[index], outcome, times_ms, nows_ms)
@@ -151,8 +151,9 @@ class _Work:
         if not mine.any():
             return
         entities, codes = _entities([self._column(name, span, mine) for name in group.keys])
-        columns = {cell.column: self._column(cell.column, span, mine) for cell in group.cells}
-        rows = Rows(partition, batch.offsets[span][mine], times[mine], entities, codes, columns)
+        columns = {name: self._column(name, span, mine) for name in group.input_kinds}
+        back = None if self.evaluated.reversed is None else self.evaluated.reversed[span][mine]
+        rows = Rows(partition, batch.offsets[span][mine], times[mine], entities, codes, columns, back)
         self._fold(rows, np.flatnonzero(mine) + span.start)
 
     def _mine(self, partition: int, span: slice) -> Mask:
@@ -171,7 +172,7 @@ class _Work:
         timely &= (times < SECONDS_FROM) | (times >= SECONDS_TO)
         group = None if self.stepper.one_time else self.member.group.name
         for row in np.flatnonzero(mine & ~timely).tolist():
-            value = self.batch.table[name][span.start + row].as_py()
+            value = self.batch.values[span.start + row].get(name)
             error = _time_error(value, int(nows[row]), self.stepper.max_future_ms, name)
             self._reject(partition, span.start + row, error, group)
         return times, timely
@@ -219,10 +220,10 @@ class _Work:
         return Column(column.values[span][mine], column.valid[span][mine])
 
     def _fold(self, rows: Rows, places: Ints) -> None:
-        """Folds rows; where a sum overflows, halves them until the row that causes it is alone."""
+        """Folds rows; where an operation cannot take one of them, halves them until that one is alone."""
         try:
             self.tiles.change(fold(self.member.group, self.member.codec, rows, self.tiles.load))
-        except OverflowError as error:
+        except (ArithmeticError, InvalidEvent) as error:
             if len(rows) == 1:
                 refused = InvalidEvent(f"group {self.member.group.name!r} cannot take the event: {error}")
                 return self._reject(rows.partition, int(places[0]), refused, self.member.group.name)
@@ -232,8 +233,8 @@ class _Work:
 
 
 def _times_of(batch: Batch, name: str) -> Ints:
-    times: Ints = batch.table[name].combine_chunks().fill_null(-1).to_numpy(zero_copy_only=False)
-    return times
+    times = [value.get(name) for value in batch.values]
+    return np.array([-1 if time_ms is None else time_ms for time_ms in times], np.int64)
 
 
 def _nows_ms(batch: Batch, now_ms: int) -> Ints:

@@ -9,7 +9,7 @@ from bighead.events.schemas import subject_of
 from bighead.features.compiled import CompiledGroup
 from bighead.features.plan import GroupPlan
 from bighead.features.tiles import Tile, TileKey, entity_of
-from bighead.features.types import ValueType
+from bighead.features.types import ValueType, avro_type
 from bighead.features.windows import Level
 from bighead.testing import SchemaRegistryServer
 from streams.evaluate import connect
@@ -17,7 +17,6 @@ from streams.step import Member, Outcome, Stepper
 
 NOW_MS = 1_800_000_000_000
 DAY_MS = 86_400_000
-_AVRO = {ValueType.LONG: "long", ValueType.DOUBLE: "double", ValueType.STRING: "string", ValueType.BOOLEAN: "boolean"}
 
 
 @dataclass(frozen=True)
@@ -47,9 +46,9 @@ class MemoryTiles:
 def avro_schema(name: str, columns: Mapping[str, ValueType], required: Sequence[str] = ()) -> dict[str, Any]:
     """A record schema with these columns, nullable unless required."""
     fields: list[dict[str, Any]] = [
-        {"name": column, "type": _AVRO[kind]}
+        {"name": column, "type": avro_type(kind)}
         if column in required
-        else {"name": column, "type": ["null", _AVRO[kind]], "default": None}
+        else {"name": column, "type": ["null", avro_type(kind)], "default": None}
         for column, kind in columns.items()
     ]
     return {"type": "record", "name": name, "namespace": "conformance", "fields": fields}

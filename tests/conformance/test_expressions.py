@@ -4,7 +4,6 @@ import math
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -80,9 +79,10 @@ def test_the_lane_compares_numbers_that_are_none_alike_in_batches_of_any_size(
     monkeypatch.setattr(evaluate, "FEW_ROWS", few_rows)
     source = EventSource("t", "t", "a", {"s": "s", "high": "CASE WHEN b > 1 THEN 1 ELSE 0 END"}, where="b <> 5")
     group = compile_group(GroupBy("g", source, ["s"], [Aggregation("high", Op.SUM)]), COLUMNS)
-    table = pa.table({"a": [1, 2, 3, 4], "b": [math.nan, math.inf, 5.0, 0.5], "s": ["x", None, "x", "x"]})
+    values = zip([1, 2, 3, 4], [math.nan, math.inf, 5.0, 0.5], ["x", None, "x", "x"], strict=True)
+    events = [dict(zip("abs", row, strict=True)) for row in values]
     with evaluate.connect() as connection:
-        (found,) = evaluate.Evaluator([group], connection).evaluate(table)
+        (found,) = evaluate.Evaluator([group], connection).evaluate(events)
     assert found.keep.tolist() == [True, True, False, True]
     assert found.columns["high"].values[found.keep].tolist() == [1, 1, 0]
     assert found.columns["s"].valid[found.keep].tolist() == [True, False, True]

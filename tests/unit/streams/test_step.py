@@ -10,8 +10,10 @@ from bighead.events.headers import REPLAY_STAGE
 from bighead.events.schemas import subject_of
 from bighead.features import Aggregation, EventSource, GroupBy, Op
 from bighead.features.compiled import CompiledGroup, compile_group
+from bighead.features.definition import EntitySource
 from bighead.features.types import ValueType
 from bighead.testing import SchemaRegistryServer
+from streams import evaluate
 from tests.lane_kit import DAY_MS, NOW_MS, FakeRecord, LaneKit, MemoryTiles, Stepped, avro_schema, member, read
 
 COLUMNS = {
@@ -205,3 +207,38 @@ def test_a_replayed_letter_reaches_the_stage_that_refused_it(
 
     assert done.dead() == []
     assert (total(CARRIER, done.tiles[0], "UA")[0], total(PLANE, done.tiles[1], "N1")[0]) == counted
+
+
+@pytest.mark.parametrize("few_rows", [0, 1_000])
+def test_rows_that_take_others_back_are_deleted_from_the_state(
+    kit: LaneKit, few_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate, "FEW_ROWS", few_rows)
+    planes = EntitySource(TOPIC, "planes", "at_ms", {"carrier": "carrier", "delay": "delay"}, reversal="tail = 'gone'")
+    ops = (Op.COUNT, Op.SUM, Op.HISTOGRAM, Op.LAST)
+    changing = compile_group(GroupBy("g", planes, ["carrier"], [Aggregation("delay", op) for op in ops]), COLUMNS)
+    rows = [flight(delay=5), flight(delay=7), flight(delay=5, tail="gone"), flight(delay=9, tail=None)]
+    done = step(kit, [changing], *(row | {"at_ms": AT_MS + index} for index, row in enumerate(rows)))
+
+    assert done.dead() == []
+    assert read(changing, done.tiles[0], ["UA"], NOW_MS) == {
+        "g_delay_count": 2,
+        "g_delay_sum": 16,
+        "g_delay_histogram": {"7": 1, "9": 1},
+        "g_delay_last": 9,
+    }
+
+
+@pytest.mark.parametrize("many", [0, 40])
+def test_an_event_that_any_kind_of_sum_cannot_take_is_refused_alone(kit: LaneKit, many: int) -> None:
+    source = EventSource(TOPIC, "flights", "at_ms")
+    aggregations = [Aggregation("delay", Op.SUM, bucket="tail"), Aggregation("delay", Op.VARIANCE)]
+    bucketed = compile_group(GroupBy("g", source, ["carrier"], aggregations), COLUMNS)
+    fine = [flight(tail=f"N{index}") for index in range(many)]
+    done = step(kit, [bucketed], flight(delay=2**62), *fine, flight(delay=2**62), flight(delay=-1), flight(tail="N2"))
+
+    ((offset, name, message),) = done.dead()
+    assert (offset, name) == (1 + many, "g")
+    assert "SUM of 'delay'" in message and "does not fit in 64 bits" in message
+    sums = read(bucketed, done.tiles[0], ["UA"], NOW_MS)["g_delay_sum_by_tail"]
+    assert (sums["N1"], sums["N2"]) == (2**62 - 1 + (5 if many else 0), 10 if many else 5)
