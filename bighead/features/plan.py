@@ -3,7 +3,7 @@
 Pure. A plan depends on the query time only through the current five minutes, so one is reused for all of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -19,7 +19,7 @@ CACHED_STATES = 20_000
 
 
 class Status(StrEnum):
-    """What a feature value stands on: OK; EMPTY, no event counts; STALE, the stream is behind; ERROR, no answer."""
+    """What a feature value stands on: OK; EMPTY, nothing to say: no event counts, the entity is gone; STALE, the stream is behind; ERROR, no answer."""
 
     OK = "OK"
     EMPTY = "EMPTY"
@@ -76,7 +76,8 @@ class GroupPlan:
                 part = mine[index]
                 if part is not None:
                     merged = merge(merged, part)
-            answers.append((feature.answer(merged), Status.OK if merged[0] else Status.EMPTY))
+            value = feature.answer(merged)
+            answers.append((value, Status.OK if merged[0] and value is not None else Status.EMPTY))
         return answers
 
     def _decoded(self, value: bytes) -> State:
@@ -111,9 +112,19 @@ class FeatureRow:
     epochs: dict[str, int]
 
 
-def derive(join: CompiledJoin, values: dict[str, Any], statuses: dict[str, str]) -> None:
-    """Adds the join's derivations to `values` and `statuses`; what reads an ERROR is an ERROR."""
+def derive(join: CompiledJoin, entity: Mapping[str, Any], values: dict[str, Any], statuses: dict[str, str]) -> None:
+    """Adds what the request brings and the join's derivations to `values` and `statuses`.
+
+    What reads an ERROR is an ERROR, and so is arithmetic that leaves 64 bits.
+    """
+    for name, value in join.request_values(entity).items():
+        values[name], statuses[name] = value, Status.EMPTY if value is None else Status.OK
     for name, expression in join.derivations.items():
-        broken = any(statuses[column] == Status.ERROR for column in expression.columns)
-        values[name] = None if broken else expression.evaluate(values)
-        statuses[name] = Status.ERROR if broken else Status.EMPTY if values[name] is None else Status.OK
+        value, broken = None, any(statuses[column] == Status.ERROR for column in expression.columns)
+        if not broken:
+            try:
+                value = expression.evaluate(values)
+            except OverflowError:
+                broken = True
+        values[name] = value
+        statuses[name] = Status.ERROR if broken else Status.EMPTY if value is None else Status.OK
