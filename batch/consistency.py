@@ -13,7 +13,7 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from batch.answers import ARROW_TYPES
+from batch.arrow import ARROW_TYPES
 from batch.tables import read_version, table_path
 from batch.training import Progress, source_versions, with_features
 from bighead.client.publish import Publisher
@@ -115,7 +115,7 @@ def check_consistency(
         progress(f"{join}: recomputing the features of {len(events)} predictions")
         left = spark.createDataFrame(_left(compiled, events))
         with with_features(spark, settings.lake, compiled, left, _AS_OF, versions) as frame:
-            rows = frame.drop(_AS_OF, *compiled.key_kinds).toArrow()
+            rows = frame.drop(_AS_OF, *(name for name in compiled.left_kinds if name not in compiled.kinds)).toArrow()
         for row in _rows(rows):
             result.compare(events[row[_NUMBER]], row)
     return result
@@ -171,7 +171,7 @@ def _left(join: CompiledJoin, events: Sequence[PredictionServed]) -> pa.Table:
     entities = [json.loads(event.entity) for event in events]
     columns = {
         name: pa.array([entity.get(name) for entity in entities], ARROW_TYPES[kind])
-        for name, kind in join.key_kinds.items()
+        for name, kind in join.left_kinds.items()
     }
     columns[_NUMBER] = pa.array(range(len(events)), pa.int64())
     columns[_AS_OF] = pa.array([event.as_of_ms for event in events], pa.int64())

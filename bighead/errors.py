@@ -21,6 +21,9 @@ BigheadError
 Domain errors know no transport: `serving.codes` maps them to gRPC status and HTTP code.
 """
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class BigheadError(Exception):
     """Root of every error raised on purpose. The message names the thing, what was received and what to do."""
@@ -88,3 +91,10 @@ class DeadlineExceeded(BigheadError):
 
 class StoreError(BigheadError):
     """The online store did not answer."""
+
+
+def near(name: object, known: Iterable[str]) -> str:
+    """What to add to a message about a name that is unknown: the nearest of those there are, or all of them."""
+    names = list(known)
+    found = get_close_matches(str(name), names, n=1)
+    return f"; did you mean {found[0]!r}?" if found else f"; there are {', '.join(names) or 'none'}"

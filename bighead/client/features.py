@@ -80,7 +80,7 @@ def load_definitions(path: Path) -> Definitions:
     found = [value for value in vars(module).values() if isinstance(value, GroupBy | Join)]
     joins = _by_name("Join", [one for one in found if isinstance(one, Join)])
     named = [one for one in found if isinstance(one, GroupBy)]
-    parts = [part for join in joins.values() for part in join.parts if isinstance(part, GroupBy)]
+    parts = [part.group for join in joins.values() for part in join.as_parts() if isinstance(part.group, GroupBy)]
     groups = _by_name("GroupBy", [*named, *parts])
     if not groups and not joins:
         raise DefinitionError(f"{path} defines no GroupBy and no Join at its module level")

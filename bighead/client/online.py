@@ -17,7 +17,12 @@ from bighead.features.tiles import entity_of, store_key
 from bighead.features.types import ValueType
 
 _log = logging.getLogger(__name__)
-_KINDS: dict[ValueType, type] = {ValueType.LONG: int, ValueType.STRING: str, ValueType.BOOLEAN: bool}
+_KINDS: dict[ValueType, tuple[type, ...]] = {
+    ValueType.LONG: (int,),
+    ValueType.DOUBLE: (float, int),
+    ValueType.STRING: (str,),
+    ValueType.BOOLEAN: (bool,),
+}
 
 
 @dataclass(frozen=True)
@@ -56,21 +61,21 @@ class OnlineReader:
     async def read(
         self, join: str, entities: Sequence[Mapping[str, Any]], as_of_ms: int, timeout_s: float
     ) -> list[FeatureRow]:
-        """One row per entity, in order. `entities` give the Join's keys; a null key has no events.
+        """One row per entity, in order. `entities` give the Join's keys and request columns; a null key has no events.
 
-        Raises DefinitionError for an unknown Join and InvalidInput for a missing key or one of the wrong type.
+        Raises DefinitionError for an unknown Join and InvalidInput for what is missing or of the wrong type.
         """
         prepared = self._prepare(join)
         wanted, places = self._wanted(prepared, entities, as_of_ms)
         answers = await self._answers(wanted, timeout_s)
         rows: list[FeatureRow] = []
-        for groups in places:
+        for entity, groups in zip(entities, places, strict=True):
             values: dict[str, Any] = {}
             statuses: dict[str, str] = {}
-            for plan, key in zip(prepared.plans, groups, strict=True):
+            for part, plan, key in zip(prepared.join.parts, prepared.plans, groups, strict=True):
                 answer = answers.get(key) if key is not None else _nothing(plan)
-                self._fill(plan, answer, values, statuses)
-            derive(prepared.join, values, statuses)
+                _fill(part.columns, answer, values, statuses)
+            derive(prepared.join, entity, values, statuses)
             rows.append(FeatureRow(values, statuses, as_of_ms, prepared.epochs))
         return rows
 
@@ -94,8 +99,8 @@ class OnlineReader:
         for entity in entities:
             _check_keys(prepared.join, entity)
             keys: list[str | None] = []
-            for plan, read in zip(prepared.plans, reads, strict=True):
-                values = [entity[name] for name in plan.group.keys]
+            for part, plan, read in zip(prepared.join.parts, prepared.plans, reads, strict=True):
+                values = part.key_of(entity)
                 key = (
                     None if None in values else store_key(self._prefix, plan.group.name, plan.epoch, entity_of(values))
                 )
@@ -127,17 +132,15 @@ class OnlineReader:
                 _log.error("features of %s answered with ERROR: %s", one.key, error)
         return answers
 
-    def _fill(
-        self,
-        plan: GroupPlan,
-        answer: list[tuple[Any, Status]] | None,
-        values: dict[str, Any],
-        statuses: dict[str, str],
-    ) -> None:
-        for index, feature in enumerate(plan.group.features):
-            value, status = answer[index] if answer is not None else (None, Status.ERROR)
-            values[feature.name] = value
-            statuses[feature.name] = status
+
+def _fill(
+    columns: Sequence[str],
+    answer: list[tuple[Any, Status]] | None,
+    values: dict[str, Any],
+    statuses: dict[str, str],
+) -> None:
+    for index, column in enumerate(columns):
+        values[column], statuses[column] = answer[index] if answer is not None else (None, Status.ERROR)
 
 
 def _nothing(plan: GroupPlan) -> list[tuple[Any, Status]]:
@@ -145,9 +148,9 @@ def _nothing(plan: GroupPlan) -> list[tuple[Any, Status]]:
 
 
 def _check_keys(join: CompiledJoin, entity: Mapping[str, Any]) -> None:
-    for name, kind in join.key_kinds.items():
+    for name, kind in join.left_kinds.items():
         if name not in entity:
-            raise InvalidInput(f"join {join.name!r} needs key {name!r}; received {sorted(entity) or 'no keys'}")
+            raise InvalidInput(f"join {join.name!r} needs {name!r}; received {sorted(entity) or 'nothing'}")
         value = entity[name]
-        if value is not None and type(value) is not _KINDS[kind]:
-            raise InvalidInput(f"key {name!r} of join {join.name!r} is {kind}; received {value!r}")
+        if value is not None and type(value) not in _KINDS[kind]:
+            raise InvalidInput(f"{name!r} of join {join.name!r} is {kind}; received {value!r}")

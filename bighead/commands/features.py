@@ -118,7 +118,7 @@ def show_command(name: str) -> None:
             "join": name,
             "epoch": catalog.joins[name].epoch,
             "definition": json.loads(join.to_json()),
-            "keys": {key: str(kind) for key, kind in join.key_kinds.items()},
+            "left": {name: str(kind) for name, kind in join.left_kinds.items()},
             "columns": {column: str(kind) for column, kind in join.kinds.items()},
         }
     else:
@@ -145,7 +145,7 @@ def get_command(join: str, keys: tuple[str, ...], as_of: str | None, as_json: bo
     """
     settings = config.load()
     catalog = _catalog(settings)
-    kinds = catalog.join(join).key_kinds
+    kinds = catalog.join(join).left_kinds
     entity = dict(_key(text, kinds) for text in keys)
     row = asyncio.run(_read(settings, catalog, join, entity, _milliseconds(as_of)))
     if as_json:

@@ -3,7 +3,7 @@
 What definitions need is here; the rest is imported from its module.
 """
 
-from bighead.features.definition import Aggregation, EntitySource, EventSource, GroupBy, Join, Keys
+from bighead.features.definition import Aggregation, EntitySource, EventSource, GroupBy, Join, Keys, Part
 from bighead.features.operations import Op
 
-__all__ = ["Aggregation", "EntitySource", "EventSource", "GroupBy", "Join", "Keys", "Op"]
+__all__ = ["Aggregation", "EntitySource", "EventSource", "GroupBy", "Join", "Keys", "Op", "Part"]

@@ -55,9 +55,10 @@ class Catalog:
         return join_of_json(self.joins[name].definition, self._active_groups)
 
     def plans(self, join: CompiledJoin) -> tuple[GroupPlan, ...]:
-        """The read plans of a Join's groups, in order."""
-        found = [self.group(group.name) for group in join.groups]
-        return tuple(GroupPlan(one.group, one.epoch, one.cut_ms) for one in found)
+        """The read plan of each of a Join's parts, in order; parts that read the same group share one."""
+        found = {group.name: self.group(group.name) for group in join.groups}
+        plans = {name: GroupPlan(one.group, one.epoch, one.cut_ms) for name, one in found.items()}
+        return tuple(plans[part.group.name] for part in join.parts)
 
     def next_epoch(self, name: str) -> int:
         """The epoch that a new definition of this group gets."""

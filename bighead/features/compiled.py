@@ -1,21 +1,23 @@
 """A definition checked against its source's columns: typed inputs, tile cells, features. What engines are built from.
 
-Pure. A cell is one (column, op) of a tile; all windows of an aggregation read the same cell.
+Pure. What lies in tiles and is read from them, cells and features, is in `cells`.
 """
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from bighead.errors import DefinitionError
+from bighead.errors import DefinitionError, near
+from bighead.features.cells import Cell, Feature
 from bighead.features.definition import (
     Accuracy,
     Aggregation,
     EntitySource,
     GroupBy,
     Join,
+    Part,
     feature_name,
     group_from_json,
     group_to_json,
@@ -23,73 +25,26 @@ from bighead.features.definition import (
     join_to_json,
     meaning_hash,
 )
-from bighead.features.expressions import Expression, parse
+from bighead.features.expressions import Expression, columns_read, parse
 from bighead.features.kept import bucketed
-from bighead.features.operations import OPERATIONS, Op, Operation, State, operation
-from bighead.features.types import ValueType, text_of
-from bighead.features.windows import DAY_MS, Level, Window, floor_to, levels_for
+from bighead.features.operations import OPERATIONS, Operation, operation
+from bighead.features.types import SCALARS, ValueType, clean
+from bighead.features.windows import DAY_MS, Level, floor_to, levels_for
+
+__all__ = [
+    "Cell",
+    "CompiledGroup",
+    "CompiledJoin",
+    "CompiledPart",
+    "Feature",
+    "compile_group",
+    "compile_join",
+    "describe",
+    "group_of_json",
+    "join_of_json",
+]
 
 _BUCKETS = frozenset({ValueType.BOOLEAN, ValueType.LONG, ValueType.STRING})
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One aggregate state inside each tile of a group: an operation on a column, by a bucket or not.
-
-    args: those arguments that the state depends on. The column may be a list, whose elements are inputs, or a map,
-    whose values are inputs by its keys.
-    """
-
-    column: str
-    op: Op
-    kind: ValueType
-    args: tuple[tuple[str, Any], ...] = ()
-    bucket: str | None = None
-    operation: Operation = field(repr=False, compare=False, kw_only=True)
-
-    @property
-    def name(self) -> str:
-        """Unique in the group, for example `delay_last_k3_by_carrier`."""
-        args = "".join(str(value) for _, value in self.args)
-        return f"{self.column}_{self.op.lower()}{args}" + (f"_by_{self.bucket}" if self.bucket else "")
-
-    @property
-    def plain(self) -> bool:
-        """Whether each event gives at most one input, as it is."""
-        return self.kind.is_scalar and self.bucket is None
-
-    @property
-    def state_columns(self) -> tuple[tuple[str, ValueType], ...]:
-        """The state's columns with names unique in the group, for example `delay_sum_n`, `delay_sum_sum`."""
-        return tuple((f"{self.name}_{column.name}", column.kind) for column in self.operation.columns)
-
-    @property
-    def empty(self) -> State:
-        """The state of no events."""
-        return self.operation.empty
-
-    def inputs(self, value: Any, bucket: Any) -> list[tuple[int, Any]]:
-        """What one event gives to the operation: index and input of each element that is not null."""
-        if value is None or (self.bucket is not None and bucket is None):
-            return []
-        if self.kind.is_map:
-            return [(index, pair) for index, pair in enumerate(sorted(value.items())) if pair[1] is not None]
-        elements = [one for one in enumerate(value) if one[1] is not None] if self.kind.is_list else [(0, value)]
-        if self.bucket is None:
-            return elements
-        text = text_of(bucket)
-        return [(index, (text, one)) for index, one in elements]
-
-
-@dataclass(frozen=True)
-class Feature:
-    """One output column: a cell read over a window. `answer` gives its value from the merged state."""
-
-    name: str
-    cell: int
-    window: Window | None
-    kind: ValueType
-    answer: Callable[[State], Any] = field(repr=False, compare=False, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -274,11 +229,28 @@ def group_of_json(text: str) -> CompiledGroup:
 
 
 @dataclass(frozen=True)
+class CompiledPart:
+    """A group as a Join reads it: `keys` names the left column of each of its keys, `columns` that of each feature."""
+
+    group: CompiledGroup
+    keys: tuple[str, ...]
+    columns: tuple[str, ...]
+
+    def key_of(self, left: Mapping[str, Any]) -> list[Any]:
+        """The group's key values, in its order, from a left row."""
+        return [left[name] for name in self.keys]
+
+
+@dataclass(frozen=True)
 class CompiledJoin:
-    """A Join with its groups and typed derivations. `kinds` are the types of all output columns, in order."""
+    """A Join with its parts, and its derivations in an order in which each comes after those that it names.
+
+    `kinds` are the types of all output columns, in order: features of the parts, what the request brings, derivations.
+    """
 
     definition: Join
-    groups: tuple[CompiledGroup, ...]
+    parts: tuple[CompiledPart, ...]
+    request_kinds: Mapping[str, ValueType]
     derivations: Mapping[str, Expression]
     kinds: Mapping[str, ValueType]
 
@@ -288,9 +260,19 @@ class CompiledJoin:
         return self.definition.name
 
     @cached_property
-    def key_kinds(self) -> dict[str, ValueType]:
-        """The types of the left keys that groups use."""
-        return {key: kind for group in self.groups for key, kind in zip(group.keys, group.key_kinds, strict=True)}
+    def groups(self) -> tuple[CompiledGroup, ...]:
+        """The groups that its parts read, each once."""
+        return tuple({part.group.name: part.group for part in self.parts}.values())
+
+    @cached_property
+    def left_kinds(self) -> dict[str, ValueType]:
+        """What a request or a left row brings: the keys that groups use and the request's columns, with their types."""
+        keys = {key: kind for part in self.parts for key, kind in zip(part.keys, part.group.key_kinds, strict=True)}
+        return keys | dict(self.request_kinds)
+
+    def request_values(self, left: Mapping[str, Any]) -> dict[str, Any]:
+        """The output columns that the request itself brings."""
+        return {name: _as_kind(clean(left[name]), kind) for name, kind in self.request_kinds.items()}
 
     def to_json(self) -> str:
         """The definition as it travels in events."""
@@ -299,38 +281,85 @@ class CompiledJoin:
     @cached_property
     def hash(self) -> str:
         """SHA-256 of the meaning, that of its groups included."""
-        return meaning_hash(join_to_json(self.definition) | {"groups": [group.hash for group in self.groups]})
+        return meaning_hash(join_to_json(self.definition) | {"groups": [part.group.hash for part in self.parts]})
 
 
 def compile_join(join: Join, groups: Mapping[str, CompiledGroup]) -> CompiledJoin:
     """Checks a Join against compiled groups; raises DefinitionError naming the Join and what is wrong."""
-    found: list[CompiledGroup] = []
-    for name in join.group_names():
-        if name not in groups:
-            raise DefinitionError(
-                f"Join {join.name!r}: group {name!r} is not applied; there are {', '.join(sorted(groups)) or 'none'}"
-            )
-        found.append(groups[name])
-    key_kinds: dict[str, ValueType] = {}
-    for group in found:
-        for key, kind in zip(group.keys, group.key_kinds, strict=True):
-            if key not in join.left:
-                raise DefinitionError(
-                    f"Join {join.name!r}: group {group.name!r} needs key {key!r}; `left` has {list(join.left)}"
-                )
-            if key_kinds.setdefault(key, kind) is not kind:
-                raise DefinitionError(
-                    f"Join {join.name!r}: key {key!r} is {key_kinds[key]} in one group and {kind} in {group.name!r}"
-                )
-    kinds = {feature.name: feature.kind for group in found for feature in group.features}
-    derivations: dict[str, Expression] = {}
-    for name, text in join.derivations.items():
+    try:
+        return _compile_join(join, groups)
+    except DefinitionError as error:
+        raise DefinitionError(f"Join {join.name!r}: {error}") from None
+
+
+def _compile_join(join: Join, groups: Mapping[str, CompiledGroup]) -> CompiledJoin:
+    parts = tuple(_compile_part(part, join.left, groups) for part in join.as_parts())
+    request_kinds = {name: _request_kind(name, kind) for name, kind in join.request.items()}
+    left_kinds: dict[str, tuple[ValueType, str]] = {name: (kind, "`request`") for name, kind in request_kinds.items()}
+    for part in parts:
+        for key, kind in zip(part.keys, part.group.key_kinds, strict=True):
+            other, where = left_kinds.setdefault(key, (kind, f"group {part.group.name!r}"))
+            if other is not kind:
+                raise DefinitionError(f"{key!r} is {other} in {where} and {kind} in group {part.group.name!r}")
+    kinds: dict[str, ValueType] = {}
+    features = [
+        (column, feature.kind)
+        for part in parts
+        for column, feature in zip(part.columns, part.group.features, strict=True)
+    ]
+    for name, kind in [*features, *request_kinds.items()]:
         if name in kinds:
-            raise DefinitionError(f"Join {join.name!r}: {name!r} is defined twice")
-        derivations[name] = parse(text, kinds)
-    return CompiledJoin(
-        join, tuple(found), derivations, kinds | {name: _kind(one) for name, one in derivations.items()}
-    )
+            raise DefinitionError(f"column {name!r} is defined twice; give one of its groups a prefix")
+        kinds[name] = kind
+    derivations: dict[str, Expression] = {}
+    for name in _in_order(join.derivations, kinds):
+        derivations[name] = parse(join.derivations[name], kinds)
+        kinds[name] = _kind(derivations[name])
+    return CompiledJoin(join, parts, request_kinds, derivations, kinds)
+
+
+def _compile_part(part: Part, left: Sequence[str], groups: Mapping[str, CompiledGroup]) -> CompiledPart:
+    if part.group_name not in groups:
+        raise DefinitionError(f"group {part.group_name!r} is not applied{near(part.group_name, groups)}")
+    group = groups[part.group_name]
+    for key in part.keys:
+        if key not in group.keys:
+            raise DefinitionError(f"group {group.name!r} has no key {key!r} to be mapped{near(key, group.keys)}")
+    keys = tuple(part.keys.get(key, key) for key in group.keys)
+    for key, name in zip(group.keys, keys, strict=True):
+        if name not in left:
+            raise DefinitionError(
+                f"group {group.name!r} needs key {name!r}, and `left` has {list(left)}; add it, or say which of them "
+                f"it is, for example Part({group.name!r}, keys={{{key!r}: {left[0]!r}}})"
+            )
+    prefix = f"{part.prefix}_" if part.prefix else ""
+    return CompiledPart(group, keys, tuple(f"{prefix}{feature.name}" for feature in group.features))
+
+
+def _request_kind(name: str, kind: str) -> ValueType:
+    if kind not in SCALARS:
+        raise DefinitionError(f"`request` column {name!r} is {str(kind)!r}{near(kind, sorted(SCALARS))}")
+    return ValueType(kind)
+
+
+def _as_kind(value: Any, kind: ValueType) -> Any:
+    return float(value) if kind is ValueType.DOUBLE and value is not None else value
+
+
+def _in_order(derivations: Mapping[str, str], given: Mapping[str, ValueType]) -> list[str]:
+    """The names of derivations, each after those that it reads; raises DefinitionError for a circle."""
+    reads = {name: columns_read(text) & derivations.keys() for name, text in derivations.items()}
+    ordered: list[str] = []
+    for name in derivations:
+        if name in given:
+            raise DefinitionError(f"column {name!r} is defined twice; give the derivation another name")
+    while len(ordered) < len(reads):
+        ready = [name for name, names in reads.items() if name not in ordered and names <= set(ordered)]
+        if not ready:
+            circle = ", ".join(name for name in reads if name not in ordered)
+            raise DefinitionError(f"the derivations {circle} read each other in a circle; one has to come first")
+        ordered += ready
+    return ordered
 
 
 def join_of_json(text: str, groups: Mapping[str, CompiledGroup]) -> CompiledJoin:

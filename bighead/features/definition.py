@@ -173,18 +173,43 @@ def feature_name(group: str, aggregation: Aggregation, window: Window | None) ->
 
 
 @dataclass(frozen=True)
+class Part:
+    """A group inside a Join: under a prefix, and by other keys than its own names.
+
+    group: a GroupBy, or the name of one that is applied already. prefix: what the names of its features begin with in
+    the Join, `{prefix}_{feature}`. keys: the group's key to the name of it on the left, where the two differ.
+    """
+
+    group: GroupBy | str
+    prefix: str | None = None
+    keys: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.prefix is not None:
+            _named("prefix of a part", self.prefix)
+
+    @property
+    def group_name(self) -> str:
+        """The name of the group."""
+        return self.group if isinstance(self.group, str) else self.group.name
+
+
+@dataclass(frozen=True)
 class Join:
     """Features of several groups for one left row of keys and time.
 
     left: the names of the keys that a request or a training row brings; each group finds its keys among them.
-    parts: groups, or names of groups that are applied already. derivations: name to SQL expression over the features.
+    parts: groups, names of groups that are applied already, or `Part`s; a group may come twice under two prefixes.
+    derivations: name to SQL expression over the features, the request's columns and other derivations.
+    request: features that the request brings itself, name to type (boolean, long, double or string).
     """
 
     name: str
     left: Sequence[str]
-    parts: Sequence[GroupBy | str]
+    parts: Sequence[GroupBy | str | Part]
     derivations: Mapping[str, str] = field(default_factory=dict)
     description: str = ""
+    request: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _named("name of a Join", self.name)
@@ -193,13 +218,17 @@ class Join:
         if not self.left or not self.parts:
             raise DefinitionError(f"Join {self.name!r} needs at least one key in `left` and one group in `parts`")
         _unique(f"Join {self.name!r}: key", self.left)
-        _unique(f"Join {self.name!r}: part", self.group_names())
+        _unique(
+            f"Join {self.name!r}: part", (f"{one.prefix or ''} {one.group_name}".strip() for one in self.as_parts())
+        )
         for name in self.derivations:
             _named("name of a derivation", name)
+        for name in self.request:
+            _named("column of `request`", name)
 
-    def group_names(self) -> list[str]:
-        """The names of the groups, in order."""
-        return [part if isinstance(part, str) else part.name for part in self.parts]
+    def as_parts(self) -> tuple[Part, ...]:
+        """The parts, in order, each as a `Part`."""
+        return tuple(one if isinstance(one, Part) else Part(one) for one in self.parts)
 
 
 def Keys(*names: str) -> tuple[str, ...]:
@@ -251,19 +280,29 @@ def group_from_json(value: Mapping[str, Any]) -> GroupBy:
 
 
 def join_to_json(join: Join) -> dict[str, Any]:
-    """The form of a Join that travels in events; parts by name."""
-    return {
+    """The form of a Join that travels in events; groups by name."""
+    value = {
         "name": join.name,
         "description": join.description,
         "left": list(join.left),
-        "parts": join.group_names(),
+        "parts": [_part_to_json(part) for part in join.as_parts()],
         "derivations": dict(join.derivations),
     }
+    return value | ({"request": {name: str(kind) for name, kind in join.request.items()}} if join.request else {})
+
+
+def _part_to_json(part: Part) -> str | dict[str, Any]:
+    if part.prefix is None and not part.keys:
+        return part.group_name
+    return {"group": part.group_name, "prefix": part.prefix, "keys": dict(part.keys)}
 
 
 def join_from_json(value: Mapping[str, Any]) -> Join:
     """The inverse of `join_to_json`."""
-    return Join(value["name"], tuple(value["left"]), tuple(value["parts"]), value["derivations"], value["description"])
+    parts = [one if isinstance(one, str) else Part(**one) for one in value["parts"]]
+    return Join(
+        value["name"], value["left"], parts, value["derivations"], value["description"], value.get("request", {})
+    )
 
 
 def meaning_hash(definition: Mapping[str, Any]) -> str:

@@ -6,13 +6,12 @@ is refused with the reason. Division is always floating and by zero is null; nul
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, TypeAlias
 
 import sqlglot
 from sqlglot import expressions as sql
 
-from bighead.errors import DefinitionError
+from bighead.errors import DefinitionError, near
 from bighead.features.types import ValueType
 
 Row: TypeAlias = Mapping[str, Any]
@@ -63,12 +62,7 @@ class Expression:
 
 def parse(text: str, columns: Columns) -> Expression:
     """Parses and checks one scalar expression over `columns`; raises DefinitionError with what is wrong."""
-    if not isinstance(text, str) or not text.strip():
-        raise DefinitionError(f"an expression is {text!r}; expected SQL, for example 'dep_delay_min' or 'delay > 15'")
-    try:
-        tree = sqlglot.parse_one(text, dialect="duckdb")
-    except sqlglot.errors.ParseError as error:
-        raise DefinitionError(f"expression {text!r} is not valid SQL: {str(error).splitlines()[0]}") from None
+    tree = _tree(text)
     try:
         typed = _build(tree, columns)
     except DefinitionError as error:
@@ -81,6 +75,20 @@ def parse(text: str, columns: Columns) -> Expression:
             "for an aggregation of their elements, and not computed with"
         )
     return Expression(text, typed.kind, names, typed.evaluate, tree)
+
+
+def columns_read(text: str) -> frozenset[str]:
+    """The names of the columns that an expression reads, before they have types."""
+    return frozenset(column.name for column in _tree(text).find_all(sql.Column))
+
+
+def _tree(text: str) -> sql.Expr:
+    if not isinstance(text, str) or not text.strip():
+        raise DefinitionError(f"an expression is {text!r}; expected SQL, for example 'dep_delay_min' or 'delay > 15'")
+    try:
+        return sqlglot.parse_one(text, dialect="duckdb")
+    except sqlglot.errors.ParseError as error:
+        raise DefinitionError(f"expression {text!r} is not valid SQL: {str(error).splitlines()[0]}") from None
 
 
 @dataclass(frozen=True)
@@ -116,9 +124,7 @@ def _build(node: sql.Expr, columns: Columns) -> _Typed:
 def _column(node: sql.Expr, columns: Columns) -> _Typed:
     name = node.name
     if name not in columns:
-        near = get_close_matches(name, columns, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(sorted(columns)) or 'none'}"
-        raise DefinitionError(f"unknown column {name!r}{hint}")
+        raise DefinitionError(f"unknown column {name!r}{near(name, sorted(columns))}")
     return _Typed(columns[name], lambda row: row.get(name))
 
 

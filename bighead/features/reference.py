@@ -48,12 +48,17 @@ def group_features(
 def join_features(
     join: CompiledJoin, events: Mapping[str, Sequence[SourceEvent]], keys: Mapping[str, Any], query_ms: int
 ) -> dict[str, Any]:
-    """The columns of a Join for one left row; `events` by topic."""
+    """The columns of a Join for one left row, `keys` and what else it brings; `events` by topic."""
     row: dict[str, Any] = {}
-    for group in join.groups:
-        key = [keys[name] for name in group.keys]
-        row |= group_features(group, events.get(group.definition.source.topic, ()), key, query_ms)
-    return row | {name: expression.evaluate(row) for name, expression in join.derivations.items()}
+    for part in join.parts:
+        values = group_features(
+            part.group, events.get(part.group.definition.source.topic, ()), part.key_of(keys), query_ms
+        )
+        row |= dict(zip(part.columns, values.values(), strict=True))
+    row |= join.request_values(keys)
+    for name, expression in join.derivations.items():
+        row[name] = expression.evaluate(row)
+    return row
 
 
 def _counts(group: CompiledGroup, event: SourceEvent) -> bool:

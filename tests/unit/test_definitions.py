@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from bighead.errors import DefinitionError
-from bighead.features import Aggregation, EntitySource, EventSource, GroupBy, Join, Keys, Op
+from bighead.features import Aggregation, EntitySource, EventSource, GroupBy, Join, Keys, Op, Part
 from bighead.features.compiled import compile_group, compile_join, group_of_json, join_of_json
+from bighead.features.reference import SourceEvent, join_features
 from bighead.features.types import ValueType, columns_of
 
 COLUMNS = {"at_ms": ValueType.LONG, "carrier": ValueType.STRING, "delay": ValueType.LONG, "late": ValueType.BOOLEAN}
@@ -47,7 +48,7 @@ def test_a_window_has_one_name_however_it_is_written() -> None:
         (lambda: Aggregation("delay", Op.SUM, ["7m"]), "not a whole number of its hops"),
         (lambda: Aggregation("delay", Op.SUM, ["0h"]), "not a whole number of its hops"),
         (lambda: Aggregation("delay", Op.SUM, "1h"), "expected a list"),
-        (lambda: Aggregation("delay", "MEDIAN"), "'MEDIAN' is not an operation; there are COUNT, SUM"),  # type: ignore[arg-type]
+        (lambda: Aggregation("delay", "MEDIAN"), "'MEDIAN' is not an operation; did you mean"),  # type: ignore[arg-type]
         (lambda: source(time=""), "a source's time is ''"),
         (lambda: Join("j", left=[], parts=["carrier"]), "needs at least one key"),
         (lambda: Join("j", left=Keys("carrier"), parts=["a", "a"]), "part 'a' is defined twice"),
@@ -107,11 +108,72 @@ def test_a_join_checks_its_groups_keys_and_derivations() -> None:
     for wrong, message in [
         (Join("flight", Keys("origin"), ["carrier"]), "needs key 'carrier'"),
         (Join("flight", Keys("carrier"), ["plane"]), "group 'plane' is not applied; there are carrier"),
+        (Join("flight", Keys("carrier"), ["carier"]), "group 'carier' is not applied; did you mean 'carrier'"),
         (Join("flight", Keys("carrier"), ["carrier"], {"slow": "carrier_delay_averge_1d > 1"}), "did you mean"),
         (Join("flight", Keys("carrier"), ["carrier"], {"carrier_delay_last": "1"}), "defined twice"),
     ]:
         with pytest.raises(DefinitionError, match=message):
             compile_join(wrong, groups)
+
+
+def test_a_group_is_read_twice_under_two_prefixes_and_by_other_keys() -> None:
+    groups = {"carrier": compile_group(group(), COLUMNS)}
+    pair = Join(
+        "pair",
+        left=Keys("ours", "theirs"),
+        parts=[Part("carrier", "ours", {"carrier": "ours"}), Part("carrier", "theirs", {"carrier": "theirs"})],
+        derivations={
+            "much_slower": "gap > limit_min",
+            "gap": "ours_carrier_delay_last - theirs_carrier_delay_last",
+            "far": "distance > 1000",
+        },
+        request={"distance": "long", "limit_min": "double"},
+    )
+    compiled = compile_join(pair, groups)
+    assert [part.columns[2] for part in compiled.parts] == ["ours_carrier_delay_last", "theirs_carrier_delay_last"]
+    assert [part.keys for part in compiled.parts] == [("ours",), ("theirs",)]
+    assert [one.name for one in compiled.groups] == ["carrier"]
+    assert compiled.left_kinds == {
+        "ours": ValueType.STRING,
+        "theirs": ValueType.STRING,
+        "distance": ValueType.LONG,
+        "limit_min": ValueType.DOUBLE,
+    }
+    assert list(compiled.kinds)[6:] == ["distance", "limit_min", "gap", "far", "much_slower"]
+    again = join_of_json(compiled.to_json(), groups)
+    assert (again.hash, again.definition) == (compiled.hash, compiled.definition)
+
+    events = [
+        SourceEvent({"at_ms": 1_000, "carrier": "UA", "delay": 30, "late": True}, 0, 0),
+        SourceEvent({"at_ms": 2_000, "carrier": "AA", "delay": 5, "late": False}, 0, 1),
+    ]
+    left = {"ours": "UA", "theirs": "AA", "distance": 700, "limit_min": 20}
+    row = join_features(again, {"flights": events}, left, 3_000)
+    assert {name: row[name] for name in list(compiled.kinds)[6:]} == {
+        "distance": 700,
+        "limit_min": 20.0,
+        "gap": 25,
+        "far": False,
+        "much_slower": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"parts": [Part("carrier", keys={"carier": "ours"})]}, "no key 'carier' to be mapped; did you mean 'carrier'"),
+        ({"parts": [Part("carrier", keys={"carrier": "our"})]}, "needs key 'our', and `left` has .*'ours'.*Part"),
+        ({"request": {"distance": "int"}}, "`request` column 'distance' is 'int'; there are boolean, double"),
+        ({"request": {"ours": "long"}}, "'ours' is long in `request` and string in group 'carrier'"),
+        ({"request": {"carrier_delay_last": "long"}}, "column 'carrier_delay_last' is defined twice"),
+        ({"derivations": {"a": "b + 1", "b": "a + 1"}}, "the derivations a, b read each other in a circle"),
+        ({"derivations": {"a": "NULL"}}, "always null"),
+    ],
+)
+def test_a_wrong_join_is_refused_with_its_name(changes: dict[str, Any], message: str) -> None:
+    given: dict[str, Any] = {"left": Keys("ours"), "parts": [Part("carrier", keys={"carrier": "ours"})]}
+    with pytest.raises(DefinitionError, match=f"Join 'pair': .*{message}"):
+        compile_join(Join("pair", **given | changes), {"carrier": compile_group(group(), COLUMNS)})
 
 
 def test_columns_come_from_avro_scalars() -> None:
