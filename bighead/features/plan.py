@@ -19,7 +19,10 @@ CACHED_STATES = 20_000
 
 
 class Status(StrEnum):
-    """What a feature value stands on: OK; EMPTY, nothing to say: no event counts, the entity is gone; STALE, the stream is behind; ERROR, no answer."""
+    """What a feature value stands on.
+
+    OK; EMPTY, no event counts or the entity is gone; STALE, the stream is behind; ERROR, no answer.
+    """
 
     OK = "OK"
     EMPTY = "EMPTY"
