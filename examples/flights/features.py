@@ -25,6 +25,7 @@ departures = EventSource(
     select={
         "carrier": "carrier",
         "origin": "origin",
+        "dest": "dest",
         "tailnum": "tailnum",
         "delay": "dep_delay_min",
         "late": "CASE WHEN dep_delay_min > 15 THEN 1.0 ELSE 0.0 END",
@@ -41,9 +42,25 @@ dest_arrivals = GroupBy("dest_arrivals", arrivals, ["dest"], PUNCTUALITY)
 plane_arrivals = GroupBy(
     "plane_arrivals", arrivals, ["tailnum"], [*PUNCTUALITY, Aggregation("delay", Op.LAST)], "How this plane has done"
 )
-carrier_departures = GroupBy("carrier_departures", departures, ["carrier"], PUNCTUALITY)
-origin_departures = GroupBy("origin_departures", departures, ["origin"], PUNCTUALITY)
-plane_departures = GroupBy("plane_departures", departures, ["tailnum"], [Aggregation("delay", Op.LAST)])
+carrier_departures = GroupBy(
+    "carrier_departures",
+    departures,
+    ["carrier"],
+    [*PUNCTUALITY, Aggregation("tailnum", Op.APPROX_UNIQUE_COUNT, ["1d"])],
+)
+origin_departures = GroupBy(
+    "origin_departures",
+    departures,
+    ["origin"],
+    [*PUNCTUALITY, Aggregation("delay", Op.AVERAGE, ["1d"], bucket="carrier")],
+)
+plane_departures = GroupBy(
+    "plane_departures",
+    departures,
+    ["tailnum"],
+    [Aggregation("delay", Op.LAST), Aggregation("dest", Op.LAST_K, args={"k": 3})],
+    "How and where to this plane flew last",
+)
 origin_weather = GroupBy(
     "origin_weather",
     weather,

@@ -33,7 +33,10 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class PointInTime:
-    """Flights with their features as of the time at which each is asked about; `origin` says where they lie."""
+    """Flights with their features as of the time at which each is asked about; `origin` says where they lie.
+
+    features: those that a model can take.
+    """
 
     frame: pd.DataFrame
     features: Sequence[str]
@@ -109,4 +112,6 @@ class Lake:
             "from_ms": int(flights.asked_ms.min()),
             "to_ms": int(flights.asked_ms.max()) + 1,
         }
-        return PointInTime(frame, tuple(join.kinds), origin)
+        # A model takes single values: lists and maps are served, logged and compared with the others.
+        inputs = tuple(name for name, kind in join.kinds.items() if kind.is_scalar)
+        return PointInTime(frame, inputs, origin)
