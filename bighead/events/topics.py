@@ -60,6 +60,8 @@ TOPICS: tuple[TopicSpec, ...] = (
             t.GroupByApplied,
             t.JoinApplied,
             t.GroupByActivated,
+            t.GroupRetired,
+            t.JoinRetired,
             t.BackfillCompleted,
             t.TrainingSetCreated,
             t.KeyForgotten,

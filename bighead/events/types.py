@@ -1008,6 +1008,38 @@ class GroupByApplied(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GroupRetired(Event):
+    """No epoch of a GroupBy is maintained or read any more."""
+
+    FULL_NAME: ClassVar[str] = "bighead.v1.GroupRetired"
+    group: str
+    actor: str
+    reason: str
+    at_ms: int
+
+    @property
+    def time_ms(self) -> int:
+        return self.at_ms
+
+    def to_record(self) -> dict[str, Any]:
+        return {
+            "group": self.group,
+            "actor": self.actor,
+            "reason": self.reason,
+            "at_ms": self.at_ms,
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        return cls(
+            group=record["group"],
+            actor=record["actor"],
+            reason=record["reason"],
+            at_ms=record["at_ms"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HealthChecked(Event):
     """A health check gave its verdict."""
 
@@ -1080,6 +1112,38 @@ class JoinApplied(Event):
             definition=record["definition"],
             definition_hash=record["definition_hash"],
             groups=record["groups"],
+            actor=record["actor"],
+            reason=record["reason"],
+            at_ms=record["at_ms"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinRetired(Event):
+    """A Join is not read any more."""
+
+    FULL_NAME: ClassVar[str] = "bighead.v1.JoinRetired"
+    join: str
+    actor: str
+    reason: str
+    at_ms: int
+
+    @property
+    def time_ms(self) -> int:
+        return self.at_ms
+
+    def to_record(self) -> dict[str, Any]:
+        return {
+            "join": self.join,
+            "actor": self.actor,
+            "reason": self.reason,
+            "at_ms": self.at_ms,
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        return cls(
+            join=record["join"],
             actor=record["actor"],
             reason=record["reason"],
             at_ms=record["at_ms"],
@@ -2041,8 +2105,10 @@ EVENT_TYPES: dict[str, type[Event]] = {
     "bighead.v1.FeatureTile": FeatureTile,
     "bighead.v1.GroupByActivated": GroupByActivated,
     "bighead.v1.GroupByApplied": GroupByApplied,
+    "bighead.v1.GroupRetired": GroupRetired,
     "bighead.v1.HealthChecked": HealthChecked,
     "bighead.v1.JoinApplied": JoinApplied,
+    "bighead.v1.JoinRetired": JoinRetired,
     "bighead.v1.KeyForgotten": KeyForgotten,
     "bighead.v1.MetricComputed": MetricComputed,
     "bighead.v1.ModelLoadFailed": ModelLoadFailed,

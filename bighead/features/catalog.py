@@ -3,24 +3,37 @@
 Pure: `evolve(catalog, event)` returns the next catalog; an event that is already in it changes nothing.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from bighead.errors import DefinitionError
+from bighead.errors import DefinitionError, near
 from bighead.events.base import Event
-from bighead.events.types import BackfillCompleted, GroupByActivated, GroupByApplied, JoinApplied
+from bighead.events.types import (
+    BackfillCompleted,
+    GroupByActivated,
+    GroupByApplied,
+    GroupRetired,
+    JoinApplied,
+    JoinRetired,
+)
 from bighead.features.compiled import CompiledGroup, CompiledJoin, group_of_json, join_of_json
+from bighead.features.definition import join_from_json
 from bighead.features.plan import GroupPlan
 
 
 @dataclass(frozen=True)
 class GroupEpoch:
-    """One generation of a group: its definition and the midnight below which batch owns its tiles."""
+    """One generation of a group: its definition and the midnight below which batch owns its tiles.
+
+    A retired one is neither maintained nor read; it is kept because its tiles and predictions may still be met.
+    """
 
     epoch: int
     group: CompiledGroup
     cut_ms: int | None
+    retired: bool = False
 
 
 @dataclass(frozen=True)
@@ -31,27 +44,30 @@ class JoinEpoch:
     definition: str
     hash: str
 
+    def group_names(self) -> list[str]:
+        """The names of the groups that it reads."""
+        return [part.group_name for part in join_from_json(json.loads(self.definition)).as_parts()]
+
 
 @dataclass(frozen=True)
 class Catalog:
-    """Groups by name and epoch, the active epoch of each, and Joins by name (newest)."""
+    """Groups by name and epoch, the active epoch of each, and Joins by name (newest), retired ones apart."""
 
     groups: Mapping[tuple[str, int], GroupEpoch] = field(default_factory=dict)
     active: Mapping[str, int] = field(default_factory=dict)
     joins: Mapping[str, JoinEpoch] = field(default_factory=dict)
+    retired_joins: Mapping[str, JoinEpoch] = field(default_factory=dict)
 
     def group(self, name: str) -> GroupEpoch:
         """The active epoch of a group; raises DefinitionError where there is none."""
         if name not in self.active:
-            raise DefinitionError(
-                f"group {name!r} is not applied; there are {', '.join(sorted(self.active)) or 'none'}"
-            )
+            raise DefinitionError(f"group {name!r} is not applied{near(name, sorted(self.active))}")
         return self.groups[name, self.active[name]]
 
     def join(self, name: str) -> CompiledJoin:
         """A Join over the active epochs of its groups; raises DefinitionError where there is none."""
         if name not in self.joins:
-            raise DefinitionError(f"join {name!r} is not applied; there are {', '.join(sorted(self.joins)) or 'none'}")
+            raise DefinitionError(f"join {name!r} is not applied{near(name, sorted(self.joins))}")
         return join_of_json(self.joins[name].definition, self._active_groups)
 
     def plans(self, join: CompiledJoin) -> tuple[GroupPlan, ...]:
@@ -64,6 +80,15 @@ class Catalog:
         """The epoch that a new definition of this group gets."""
         return max((epoch for group, epoch in self.groups if group == name), default=0) + 1
 
+    def next_join_epoch(self, name: str) -> int:
+        """The epoch that a new definition of this Join gets."""
+        known = [joins[name].epoch for joins in (self.joins, self.retired_joins) if name in joins]
+        return max(known, default=0) + 1
+
+    def readers(self, name: str) -> tuple[str, ...]:
+        """The names of the Joins that read a group."""
+        return tuple(sorted(join for join, one in self.joins.items() if name in one.group_names()))
+
     @cached_property
     def _active_groups(self) -> dict[str, CompiledGroup]:
         return {name: self.groups[name, epoch].group for name, epoch in self.active.items()}
@@ -74,11 +99,15 @@ def evolve(catalog: Catalog, event: Event) -> Catalog:
     match event:
         case GroupByApplied():
             place = (event.group, event.epoch)
-            if place in catalog.groups:
+            group = group_of_json(event.definition)
+            known = catalog.groups.get(place, GroupEpoch(event.epoch, group, event.cut_ms))
+            if known.group.hash != group.hash:
                 return catalog
-            one = GroupEpoch(event.epoch, group_of_json(event.definition), event.cut_ms)
-            return replace(catalog, groups={**catalog.groups, place: one})
+            # Applied again, an epoch means the same and is described anew.
+            return replace(catalog, groups={**catalog.groups, place: replace(known, group=group)})
         case GroupByActivated() if (event.group, event.epoch) in catalog.groups:
+            if catalog.groups[event.group, event.epoch].retired:
+                return catalog
             return replace(catalog, active={**catalog.active, event.group: event.epoch})
         case BackfillCompleted() if (event.group, event.epoch) in catalog.groups:
             place = (event.group, event.epoch)
@@ -87,5 +116,15 @@ def evolve(catalog: Catalog, event: Event) -> Catalog:
         case JoinApplied():
             one_join = JoinEpoch(event.epoch, event.definition, event.definition_hash)
             return replace(catalog, joins={**catalog.joins, event.join: one_join})
+        case GroupRetired():
+            retired = {
+                place: replace(one, retired=True) for place, one in catalog.groups.items() if place[0] == event.group
+            }
+            active = {name: epoch for name, epoch in catalog.active.items() if name != event.group}
+            return replace(catalog, groups={**catalog.groups, **retired}, active=active)
+        case JoinRetired() if event.join in catalog.joins:
+            live = {name: one for name, one in catalog.joins.items() if name != event.join}
+            retired_joins = {**catalog.retired_joins, event.join: catalog.joins[event.join]}
+            return replace(catalog, joins=live, retired_joins=retired_joins)
         case _:
             return catalog

@@ -9,15 +9,15 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any, Literal
 
-from bighead.errors import DefinitionError
+from bighead.errors import DefinitionError, near
 from bighead.features.operations import Op, checked_args
 from bighead.features.windows import Window
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+_WORDS = frozenset({"description", "owner", "tags"})
 
 
 def _named(what: str, name: Any) -> str:
@@ -34,6 +34,12 @@ def _unique(what: str, names: Iterable[str]) -> None:
         if name in seen:
             raise DefinitionError(f"{what} {name!r} is defined twice")
         seen.add(name)
+
+
+def _tags(tags: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(tags, str) or not all(isinstance(one, str) for one in tags):
+        raise DefinitionError(f"tags are {tags!r}; expected a list of words, for example ['delay', 'carrier']")
+    return tuple(tags)
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,7 @@ class Aggregation:
 
     args: what the operation takes, for example {"k": 3}. bucket: a column, by whose values the operation is applied
     apart; the feature is then a map. The elements of a list count one by one, the values of a map by their keys.
+    description and tags are for people who search, and no part of the meaning.
     """
 
     column: str
@@ -95,14 +102,15 @@ class Aggregation:
     windows: Sequence[str] = ()
     args: Mapping[str, Any] = field(default_factory=dict)
     bucket: str | None = None
+    description: str = ""
+    tags: Sequence[str] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "tags", _tags(self.tags))
         try:
             object.__setattr__(self, "op", Op(self.op))
         except ValueError:
-            near = get_close_matches(str(self.op).upper(), list(Op), n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(Op)}"
-            raise DefinitionError(f"{self.op!r} is not an operation; {hint}") from None
+            raise DefinitionError(f"{self.op!r} is not an operation{near(str(self.op).upper(), Op)}") from None
         object.__setattr__(self, "args", checked_args(self.op, self.args))
         if isinstance(self.windows, str):
             raise DefinitionError(
@@ -118,7 +126,10 @@ class Aggregation:
 
 @dataclass(frozen=True)
 class GroupBy:
-    """Aggregations of one source by key. `keys` name columns of the source's `select`."""
+    """Aggregations of one source by key. `keys` name columns of the source's `select`.
+
+    description, owner and tags are for people who search, and no part of the meaning.
+    """
 
     name: str
     source: EventSource | EntitySource
@@ -126,9 +137,12 @@ class GroupBy:
     aggregations: Sequence[Aggregation]
     description: str = ""
     accuracy: Accuracy = Accuracy.TEMPORAL
+    owner: str = ""
+    tags: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         _named("name of a GroupBy", self.name)
+        object.__setattr__(self, "tags", _tags(self.tags))
         try:
             object.__setattr__(self, "accuracy", Accuracy(self.accuracy))
         except ValueError:
@@ -202,6 +216,7 @@ class Join:
     parts: groups, names of groups that are applied already, or `Part`s; a group may come twice under two prefixes.
     derivations: name to SQL expression over the features, the request's columns and other derivations.
     request: features that the request brings itself, name to type (boolean, long, double or string).
+    description, owner and tags are for people who search, and no part of the meaning.
     """
 
     name: str
@@ -210,9 +225,12 @@ class Join:
     derivations: Mapping[str, str] = field(default_factory=dict)
     description: str = ""
     request: Mapping[str, str] = field(default_factory=dict)
+    owner: str = ""
+    tags: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         _named("name of a Join", self.name)
+        object.__setattr__(self, "tags", _tags(self.tags))
         object.__setattr__(self, "left", tuple(self.left))
         object.__setattr__(self, "parts", tuple(self.parts))
         if not self.left or not self.parts:
@@ -256,7 +274,13 @@ def group_to_json(group: GroupBy) -> dict[str, Any]:
         "keys": list(group.keys),
         "aggregations": [_aggregation_to_json(one) for one in group.aggregations],
     }
-    return value if group.accuracy is Accuracy.TEMPORAL else value | {"accuracy": group.accuracy.value}
+    accuracy = {} if group.accuracy is Accuracy.TEMPORAL else {"accuracy": group.accuracy.value}
+    return value | accuracy | _for_people(owner=group.owner, tags=list(group.tags))
+
+
+def _for_people(**words: Any) -> dict[str, Any]:
+    """What is said of a definition, without what is empty."""
+    return {name: value for name, value in words.items() if value}
 
 
 def _aggregation_to_json(one: Aggregation) -> dict[str, Any]:
@@ -264,19 +288,15 @@ def _aggregation_to_json(one: Aggregation) -> dict[str, Any]:
     value: dict[str, Any] = {"column": one.column, "op": one.op.value, "windows": list(one.windows)}
     if one.args:
         value["args"] = {name: list(arg) if isinstance(arg, tuple) else arg for name, arg in one.args.items()}
-    return value | ({"bucket": one.bucket} if one.bucket else {})
+    return value | _for_people(bucket=one.bucket, description=one.description, tags=list(one.tags))
 
 
 def group_from_json(value: Mapping[str, Any]) -> GroupBy:
     """The inverse of `group_to_json`."""
     source = dict(value["source"])
     kind = EntitySource if source.pop("kind") == "entities" else EventSource
-    aggregations = [
-        Aggregation(one["column"], Op(one["op"]), tuple(one["windows"]), one.get("args", {}), one.get("bucket"))
-        for one in value["aggregations"]
-    ]
-    accuracy = Accuracy(value.get("accuracy", Accuracy.TEMPORAL))
-    return GroupBy(value["name"], kind(**source), tuple(value["keys"]), aggregations, value["description"], accuracy)
+    given = {name: one for name, one in value.items() if name not in ("source", "aggregations", "columns")}
+    return GroupBy(source=kind(**source), aggregations=[Aggregation(**one) for one in value["aggregations"]], **given)
 
 
 def join_to_json(join: Join) -> dict[str, Any]:
@@ -288,7 +308,8 @@ def join_to_json(join: Join) -> dict[str, Any]:
         "parts": [_part_to_json(part) for part in join.as_parts()],
         "derivations": dict(join.derivations),
     }
-    return value | ({"request": {name: str(kind) for name, kind in join.request.items()}} if join.request else {})
+    request = {name: str(kind) for name, kind in join.request.items()}
+    return value | _for_people(request=request, owner=join.owner, tags=list(join.tags))
 
 
 def _part_to_json(part: Part) -> str | dict[str, Any]:
@@ -300,12 +321,14 @@ def _part_to_json(part: Part) -> str | dict[str, Any]:
 def join_from_json(value: Mapping[str, Any]) -> Join:
     """The inverse of `join_to_json`."""
     parts = [one if isinstance(one, str) else Part(**one) for one in value["parts"]]
-    return Join(
-        value["name"], value["left"], parts, value["derivations"], value["description"], value.get("request", {})
-    )
+    return Join(**{**value, "parts": parts})
 
 
 def meaning_hash(definition: Mapping[str, Any]) -> str:
-    """SHA-256 of what a definition means: its canonical JSON without the description."""
-    meaning = {name: value for name, value in definition.items() if name != "description"}
+    """SHA-256 of what a definition means: its canonical JSON without what is said of it for people."""
+    meaning = {name: value for name, value in definition.items() if name not in _WORDS}
+    if "aggregations" in meaning:
+        meaning["aggregations"] = [
+            {name: value for name, value in one.items() if name not in _WORDS} for one in meaning["aggregations"]
+        ]
     return hashlib.sha256(json.dumps(meaning, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

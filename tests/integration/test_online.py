@@ -144,8 +144,8 @@ def test_a_broken_tile_is_an_error_of_its_group_only(settings: Settings) -> None
 @pytest.mark.parametrize(
     ("entity", "message"),
     [
-        ({"carrier": "UA"}, "needs key 'gate'; received \\['carrier'\\]"),
-        ({"carrier": "UA", "gate": "1"}, "key 'gate' of join 'flight' is long; received '1'"),
+        ({"carrier": "UA"}, "needs 'gate'; received \\['carrier'\\]"),
+        ({"carrier": "UA", "gate": "1"}, "'gate' of join 'flight' is long; received '1'"),
         ({"carrier": "UA", "gate": True}, "is long; received True"),
     ],
 )
@@ -156,5 +156,5 @@ def test_a_wrong_key_is_refused_by_name(settings: Settings, entity: dict[str, An
 
 def test_an_unknown_join_is_refused_with_those_that_exist(settings: Settings) -> None:
     reader = OnlineReader(RedisPipeline(settings.redis), "none", catalog)
-    with pytest.raises(DefinitionError, match="join 'fligt' is not applied; there are flight"):
+    with pytest.raises(DefinitionError, match="join 'fligt' is not applied; did you mean 'flight'"):
         reader.join("fligt")
