@@ -64,6 +64,8 @@ class LaneService(Service):
         parts = self._opened
         async with parts.turn:
             for place, applied in catalog.groups.items():
+                if applied.retired and place not in self._members:
+                    continue
                 if place not in self._members:
                     self._add(parts, applied)
                 self._members[place].cut_ms = applied.cut_ms
