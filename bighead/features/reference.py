@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, TypeAlias
 
-from bighead.errors import DefinitionError
 from bighead.features.compiled import Cell, CompiledGroup, CompiledJoin, Feature
-from bighead.features.definition import Accuracy, feature_name
+from bighead.features.definition import Accuracy
 from bighead.features.operations import Op
 from bighead.features.types import clean
 
@@ -42,7 +41,10 @@ def group_features(
 ) -> dict[str, Any]:
     """The features of one entity as of `query_ms`: every event strictly before it that the window still holds."""
     mine = [event for event in events if _counts(group, event) and _key(group, event) == list(key)]
-    return {feature.name: _feature(group, feature, mine, query_ms) for feature in group.features}
+    # Features are in the order of the aggregations, one for each window.
+    args = [one.args for one in group.definition.aggregations for _ in one.windows or (None,)]
+    pairs = zip(group.features, args, strict=True)
+    return {feature.name: _feature(group, feature, given, mine, query_ms) for feature, given in pairs}
 
 
 def join_features(
@@ -69,7 +71,7 @@ def _key(group: CompiledGroup, event: SourceEvent) -> list[Any]:
     return [group.inputs[name].evaluate(event.record) for name in group.keys]
 
 
-def _feature(group: CompiledGroup, feature: Feature, events: list[SourceEvent], query_ms: int) -> Any:
+def _feature(group: CompiledGroup, feature: Feature, args: Args, events: list[SourceEvent], query_ms: int) -> Any:
     cell = group.cells[feature.cell]
     if group.definition.accuracy is Accuracy.SNAPSHOT:
         query_ms = query_ms // 86_400_000 * 86_400_000
@@ -79,7 +81,6 @@ def _feature(group: CompiledGroup, feature: Feature, events: list[SourceEvent], 
         after_start = feature.window is None or time_ms >= _window_start_ms(feature.window.length_ms, query_ms)
         if after_start and time_ms < query_ms:
             found += _inputs(group, cell, event, time_ms)
-    args = _args(group, feature)
     if cell.bucket is None and not cell.kind.is_map:
         return _answer(cell.op, args, found)
     parts = {bucket: [one for one in found if one.bucket == bucket] for bucket in sorted({one.bucket for one in found})}
@@ -103,15 +104,6 @@ def _inputs(group: CompiledGroup, cell: Cell, event: SourceEvent, time_ms: int) 
     return [
         Input((*place, index), key, element, sign) for index, (key, element) in enumerate(pairs) if element is not None
     ]
-
-
-def _args(group: CompiledGroup, feature: Feature) -> Mapping[str, Any]:
-    """The arguments of the aggregation that a feature is of."""
-    for aggregation in group.definition.aggregations:
-        for window in aggregation.spans:
-            if feature_name(group.name, aggregation, window) == feature.name:
-                return aggregation.args
-    raise DefinitionError(f"feature {feature.name!r} is not of group {group.name!r}")
 
 
 def _window_start_ms(length_ms: int, query_ms: int) -> int:
