@@ -17,6 +17,7 @@ from typing import TypeVar
 from bighead.client.catalog import read_catalog
 from bighead.client.publish import Publisher
 from bighead.clock import wall_clock_ms
+from bighead.compile.flink import group_job
 from bighead.config import Settings
 from bighead.errors import BigheadError, ConfigError, DefinitionError
 from bighead.events.base import Event
@@ -24,13 +25,12 @@ from bighead.events.codec import Codec
 from bighead.events.message import Position
 from bighead.events.topics import FEATURES_EVENTS, topic_name
 from bighead.events.types import GroupByActivated, GroupByApplied, JoinApplied
-from bighead.features.catalog import Catalog, evolve
+from bighead.features.catalog import ENGINES, FLINK, PYTHON, Catalog, evolve
 from bighead.features.compiled import CompiledGroup, compile_group, compile_join
 from bighead.features.definition import GroupBy, Join
 from bighead.features.types import columns_of
 
 SOURCE = "bighead/features"
-ENGINE = "python"
 Definition = TypeVar("Definition", GroupBy, Join)
 
 
@@ -87,13 +87,25 @@ def load_definitions(path: Path) -> Definitions:
     return Definitions(groups, joins)
 
 
-def apply(settings: Settings, definitions: Definitions, *, actor: str, reason: str, activate: bool = False) -> Applied:
-    """Publishes what is new or changed. A changed group answers at once only with `activate`."""
+def apply(
+    settings: Settings,
+    definitions: Definitions,
+    *,
+    actor: str,
+    reason: str,
+    activate: bool = False,
+    engine: str | None = None,
+) -> Applied:
+    """Publishes what is new or changed. A changed group answers at once only with `activate`.
+
+    engine: the stream engine of all groups, "python" or "flink"; None leaves each on its own, a new one on "python".
+    """
     with _codec(settings) as codec:
         catalog = read_catalog(settings, codec)
         groups = [_compile(codec, group) for group in definitions.groups.values()]
         who = Who(actor, reason, wall_clock_ms())
-        changes, events = decide(catalog, groups, tuple(definitions.joins.values()), who, activate=activate)
+        joins = tuple(definitions.joins.values())
+        changes, events = decide(catalog, groups, joins, who, activate=activate, engine=engine)
         return Applied(changes, _publish(settings, codec, events))
 
 
@@ -118,22 +130,31 @@ class Who:
 
 
 def decide(
-    catalog: Catalog, groups: Sequence[CompiledGroup], joins: Sequence[Join], who: Who, *, activate: bool
+    catalog: Catalog,
+    groups: Sequence[CompiledGroup],
+    joins: Sequence[Join],
+    who: Who,
+    *,
+    activate: bool,
+    engine: str | None = None,
 ) -> tuple[tuple[Change, ...], list[Event]]:
     """Pure: what each definition changes in the catalog, and the events that say so. Raises DefinitionError."""
-    decided = [_decide_group(catalog, group, who, activate) for group in groups]
+    decided = [_decide_group(catalog, group, who, activate, engine) for group in groups]
     after = reduce(evolve, [event for _, events in decided for event in events], catalog)
     decided += [_decide_join(after, join, who) for join in joins]
     return tuple(change for change, _ in decided), [event for _, events in decided for event in events]
 
 
-def _decide_group(catalog: Catalog, group: CompiledGroup, who: Who, activate: bool) -> tuple[Change, list[Event]]:
+def _decide_group(
+    catalog: Catalog, group: CompiledGroup, who: Who, activate: bool, engine: str | None
+) -> tuple[Change, list[Event]]:
     epoch = catalog.next_epoch(group.name) - 1
     newest = catalog.groups.get((group.name, epoch))
     active = catalog.active.get(group.name)
     events: list[Event] = []
     verdict = Verdict.UNCHANGED
-    if newest is None or newest.group.hash != group.hash:
+    runs_on = _engine(group, engine or (newest.engine if newest else PYTHON))
+    if newest is None or newest.group.hash != group.hash or newest.engine != runs_on:
         verdict = Verdict.NEW if newest is None else Verdict.CHANGED
         epoch += 1
         events.append(
@@ -142,7 +163,7 @@ def _decide_group(catalog: Catalog, group: CompiledGroup, who: Who, activate: bo
                 epoch=epoch,
                 definition=group.to_json(),
                 definition_hash=group.hash,
-                engine=ENGINE,
+                engine=runs_on,
                 actor=who.actor,
                 reason=who.reason,
                 at_ms=who.at_ms,
@@ -152,6 +173,15 @@ def _decide_group(catalog: Catalog, group: CompiledGroup, who: Who, activate: bo
         events.append(_activated(catalog, group.name, epoch, who))
         active = epoch
     return Change("group", group.name, verdict, epoch, active), events
+
+
+def _engine(group: CompiledGroup, engine: str) -> str:
+    """The engine, which can run the group; raises ConfigError or DefinitionError where it cannot."""
+    if engine not in ENGINES:
+        raise ConfigError(f"no stream engine is named {engine!r}; there are {', '.join(ENGINES)}")
+    if engine == FLINK:
+        group_job(group, 1, None)
+    return engine
 
 
 def _decide_join(catalog: Catalog, join: Join, who: Who) -> tuple[Change, list[Event]]:

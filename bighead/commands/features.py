@@ -23,7 +23,7 @@ from bighead.commands.text import columns, json_line
 from bighead.config import Settings
 from bighead.errors import InvalidInput
 from bighead.events.codec import Codec
-from bighead.features.catalog import Catalog
+from bighead.features.catalog import ENGINES, Catalog
 from bighead.features.compiled import describe
 from bighead.features.plan import FeatureRow
 from bighead.features.types import ValueType
@@ -52,9 +52,10 @@ def _changes(function: Command) -> Command:
 @command.command("apply")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--activate", is_flag=True, help="Let changed groups answer at once, before they are filled.")
+@click.option("--engine", type=click.Choice(ENGINES), help="The stream engine of the groups.  [default: as it is]")
 @_changes
 def apply_command(
-    file: Path, activate: bool, actor: str | None, reason: str, wait_s: float | None, as_json: bool
+    file: Path, activate: bool, engine: str | None, actor: str | None, reason: str, wait_s: float | None, as_json: bool
 ) -> None:
     """Apply the GroupBys and Joins that a Python file of yours defines.
 
@@ -66,7 +67,12 @@ def apply_command(
     settings = config.load()
     definitions = load_definitions(file)
     applied = apply(
-        settings, definitions, actor=actor or settings.actor, reason=reason or f"applied {file}", activate=activate
+        settings,
+        definitions,
+        actor=actor or settings.actor,
+        reason=reason or f"applied {file}",
+        activate=activate,
+        engine=engine,
     )
     _report(settings, applied, wait_s, as_json)
 

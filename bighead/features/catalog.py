@@ -22,10 +22,14 @@ from bighead.features.compiled import CompiledGroup, CompiledJoin, group_of_json
 from bighead.features.definition import join_from_json
 from bighead.features.plan import GroupPlan
 
+PYTHON, FLINK = "python", "flink"
+ENGINES = (PYTHON, FLINK)
+"""The stream engines that maintain groups."""
+
 
 @dataclass(frozen=True)
 class GroupEpoch:
-    """One generation of a group: its definition and the midnight below which batch owns its tiles.
+    """One generation of a group: its definition, the midnight below which batch owns its tiles, its stream engine.
 
     A retired one is neither maintained nor read; it is kept because its tiles and predictions may still be met.
     """
@@ -34,6 +38,7 @@ class GroupEpoch:
     group: CompiledGroup
     cut_ms: int | None
     retired: bool = False
+    engine: str = PYTHON
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,7 @@ def evolve(catalog: Catalog, event: Event) -> Catalog:
         case GroupByApplied():
             place = (event.group, event.epoch)
             group = group_of_json(event.definition)
-            known = catalog.groups.get(place, GroupEpoch(event.epoch, group, event.cut_ms))
+            known = catalog.groups.get(place, GroupEpoch(event.epoch, group, event.cut_ms, engine=event.engine))
             if known.group.hash != group.hash:
                 return catalog
             # Applied again, an epoch means the same and is described anew.
