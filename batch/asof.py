@@ -57,6 +57,8 @@ class Layout:
     least as long as windows reach, so that no tile is needed by more than two; it begins at midnight.
 
     Whole: a task gets all events of an entity, in one block. Much less work where there are not too many.
+
+    Tiles come as their states, events as their inputs.
     """
 
     whole: bool
@@ -121,24 +123,42 @@ class AsOf:
         self._levels: dict[tuple[Kind, str], Values] = {}
         self._heads: dict[tuple[Kind, str], Values] = {}
         self._runs: dict[Window | None, tuple[Ints, Ints]] = {}
+        self._head_runs: dict[Kind, tuple[Ints, Ints]] = {}
 
-    def column(self, name: str) -> pa.ChunkedArray:
-        """A state column of the states."""
-        return self.states.table.column(name)
+    def span(self, kind: Kind) -> tuple[int, int]:
+        """Where the given states of a kind lie in the table: the first row, and how many."""
+        rows = self.states.slices[kind]
+        return rows.start, rows.stop - rows.start
 
-    def numbers(self, name: str) -> Values:
-        """A state column of the states as numpy; it has no nulls."""
-        values: Values = self.column(name).to_numpy()
-        return values
+    def run(self, window: Window | None) -> tuple[Ints, Ints]:
+        """For each query the run of tiles of its hop that the window holds: the first, and the one after the last."""
+        if window not in self._runs:
+            at_ms, hop_ms = self.queries.at_ms, window.hop_ms if window else DAY_MS
+            from_ms = _floor(at_ms - window.length_ms, hop_ms) if window else self.queries.blocks_ms
+            kind = KIND_OF_HOP[hop_ms]
+            self._runs[window] = (self._place(kind, from_ms), self._place(kind, _floor(at_ms, hop_ms)))
+        return self._runs[window]
+
+    def head(self, kind: Kind) -> tuple[Ints, Ints]:
+        """For each query the states of a kind from the start of their parent tile up to the query."""
+        if kind not in self._head_runs:
+            at_ms = self.queries.at_ms
+            first = self._place(kind, _floor(at_ms, _PARENT_MS[kind]))
+            last = self._place(kind, _floor(at_ms, _SIZE_MS[kind]) if kind in _SIZE_MS else at_ms)
+            self._head_runs[kind] = (first, last)
+        return self._head_runs[kind]
+
+    def base(self) -> tuple[Ints, Ints]:
+        """For each query where the state of everything before its block lies."""
+        begin_ms = self.queries.blocks_ms
+        return self._place(Kind.BASE, begin_ms), self._place(Kind.BASE, begin_ms + 1)
 
     def reduce(self, name: str, reduction: Reduction, window: Window | None) -> Values:
         """For each query the reduction over the states that its window holds, from the oldest to the newest."""
         kind = KIND_OF_HOP[window.hop_ms] if window else Kind.DAY
-        total = self._reduce_runs(kind, name, reduction, *self._run(window))
+        total = self._reduce_runs(kind, name, reduction, *self.run(window))
         if window is None:
-            begin_ms = self.queries.blocks_ms
-            first, last = self._place(Kind.BASE, begin_ms), self._place(Kind.BASE, begin_ms + 1)
-            total = reduction.function(self._reduce_runs(Kind.BASE, name, reduction, first, last), total)
+            total = reduction.function(self._reduce_runs(Kind.BASE, name, reduction, *self.base()), total)
         for finer in Kind:
             if finer > kind:
                 total = reduction.function(total, self._head(finer, name, reduction))
@@ -156,14 +176,6 @@ class AsOf:
             self._levels[kind, name] = np.append(values, np.array([reduction.neutral], reduction.values.dtype))
         return self._levels[kind, name]
 
-    def _run(self, window: Window | None) -> tuple[Ints, Ints]:
-        if window not in self._runs:
-            at_ms, hop_ms = self.queries.at_ms, window.hop_ms if window else DAY_MS
-            from_ms = _floor(at_ms - window.length_ms, hop_ms) if window else self.queries.blocks_ms
-            kind = KIND_OF_HOP[hop_ms]
-            self._runs[window] = (self._place(kind, from_ms), self._place(kind, _floor(at_ms, hop_ms)))
-        return self._runs[window]
-
     def _reduce_runs(self, kind: Kind, name: str, reduction: Reduction, first: Ints, last: Ints) -> Values:
         values = self._level(kind, name, reduction)
         if not len(first):
@@ -173,9 +185,7 @@ class AsOf:
 
     def _head(self, kind: Kind, name: str, reduction: Reduction) -> Values:
         if (kind, name) not in self._heads:
-            at_ms = self.queries.at_ms
-            first = self._place(kind, _floor(at_ms, _PARENT_MS[kind]))
-            last = self._place(kind, _floor(at_ms, _SIZE_MS[kind]) if kind in _SIZE_MS else at_ms)
+            first, last = self.head(kind)
             running = self._running(kind, name, reduction)
             newest = running[np.maximum(last - 1, 0)] if len(running) else reduction.neutral
             self._heads[kind, name] = np.where(last > first, newest, reduction.neutral)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from batch.answers import ARROW_TYPES
+from batch.arrow import arrow_column
 from bighead import config
 from bighead.clock import wall_clock_ms
 from bighead.compile.spark import OFFSET, PARTITION, SQL_TYPES
@@ -83,10 +83,9 @@ def _decode(
 
 
 def _arrow(columns: Columns, rows: list[Row]) -> pa.RecordBatch:
-    kinds = [(name, ARROW_TYPES[kind]) for name, kind in columns.items()]
-    kinds += [(name, kind) for name, _, kind in _HIDDEN]
-    arrays = [pa.array([row.get(name) for row in rows], kind) for name, kind in kinds]
-    return pa.RecordBatch.from_arrays(arrays, [name for name, _ in kinds])
+    arrays = [arrow_column([row.get(name) for row in rows], kind) for name, kind in columns.items()]
+    arrays += [pa.array([row.get(name) for row in rows], kind) for name, _, kind in _HIDDEN]
+    return pa.RecordBatch.from_arrays(arrays, [*columns, *(name for name, _, _ in _HIDDEN)])
 
 
 def _origin(text: str) -> Row:

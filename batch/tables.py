@@ -19,7 +19,7 @@ from bighead.compile.spark import OFFSET, PARTITION, SQL_TYPES
 from bighead.errors import ConfigError, InvalidEvent
 from bighead.events.times import check_time
 from bighead.features.compiled import CompiledGroup
-from bighead.features.types import ValueType
+from bighead.features.types import ValueType, list_of, map_of
 
 LANDED = "_landed"
 """Folder inside a table: how far each topic is landed. Delta leaves what starts with _ alone."""
@@ -68,7 +68,17 @@ def read_version(spark: SparkSession, path: str, version: int) -> DataFrame:
 
 def kind_of(field: T.StructField) -> ValueType | None:
     """The type that features see in this column; None for one that they cannot read."""
-    return _KINDS.get(type(field.dataType))
+    return _kind(field.dataType)
+
+
+def _kind(kind: T.DataType) -> ValueType | None:
+    if isinstance(kind, T.ArrayType):
+        element = _KINDS.get(type(kind.elementType))
+        return None if element is None else list_of(element)
+    if isinstance(kind, T.MapType):
+        element = _KINDS.get(type(kind.valueType))
+        return None if element is None or not isinstance(kind.keyType, T.StringType) else map_of(element)
+    return _KINDS.get(type(kind))
 
 
 def check_columns(what: str, schema: T.StructType, wanted: Mapping[str, ValueType]) -> None:
@@ -132,6 +142,15 @@ def _canonical_type(kind: pa.DataType) -> pa.DataType | None:
         return pa.float64()
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return pa.string()
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        element = _canonical_type(kind.value_type)
+        return pa.list_(element) if element is not None and not pa.types.is_nested(element) else None
+    if pa.types.is_map(kind):
+        element = _canonical_type(kind.item_type)
+        text = _canonical_type(kind.key_type) == pa.string()
+        return (
+            pa.map_(pa.string(), element) if text and element is not None and not pa.types.is_nested(element) else None
+        )
     return kind if pa.types.is_boolean(kind) else None
 
 

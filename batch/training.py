@@ -5,7 +5,7 @@ days (`batch.asof`); the groups' answers are joined back by row.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import reduce
@@ -16,28 +16,29 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.storagelevel import StorageLevel
 
-from batch.answers import answer_batches
+from batch.answers import answer_batches, read_columns
 from batch.asof import Kind, Layout, has_base
 from batch.tables import TableVersion, check_columns, source_events, table_path, version_of
+from batch.tiles import before, tiles_of
 from batch.views import Views
 from bighead.compile.spark import (
+    BACK,
     ENTITY,
     OFFSET,
     PARTITION,
     SQL_TYPES,
     START,
-    before_sql,
     entity_sql,
-    events_sql,
     floor_sql,
-    merged_sql,
+    input_name,
+    inputs_sql,
     quoted,
 )
 from bighead.config import Settings
 from bighead.errors import ConfigError
-from bighead.features.compiled import CompiledGroup, CompiledJoin, group_of_json
+from bighead.features.compiled import CompiledGroup, CompiledJoin, CompiledPart, group_of_json
 from bighead.features.types import ValueType
-from bighead.features.windows import DAY_MS, FIVE_MINUTES_MS
+from bighead.features.windows import DAY_MS, FIVE_MINUTES_MS, Level
 
 Progress = Callable[[str], None]
 WHOLE_ROWS = 4_000_000
@@ -102,11 +103,16 @@ def with_features(
     try:
         asked = _asked(numbered, time)
         answers = []
-        for group in join.groups:
-            events = source_events(spark, lake, group, versions[group.definition.source.table])
-            needed = _needed(events, group, asked)
-            layout = Layout.of(group, whole=asked.rows + needed.count() <= whole_rows)
-            answers.append(_answers(spark, needed, group, layout, numbered))
+        counted: dict[tuple[str, int | None], int] = {}
+        for part in join.parts:
+            group = part.group
+            table = group.definition.source.table
+            needed = _needed(source_events(spark, lake, group, versions[table]), group, asked)
+            # Groups of one source that look back equally far see the same events.
+            reach = (table, group.longest_ms)
+            counted[reach] = counted[reach] if reach in counted else needed.count()
+            layout = Layout.of(group, whole=asked.rows + counted[reach] <= whole_rows)
+            answers.append(_answers(spark, needed, part, layout, numbered))
         yield _joined(join, left, numbered, answers)
     finally:
         numbered.unpersist()
@@ -114,18 +120,24 @@ def with_features(
 
 def _joined(join: CompiledJoin, left: DataFrame, numbered: DataFrame, answers: list[DataFrame]) -> DataFrame:
     joined = reduce(lambda one, other: one.join(other.hint("shuffle_hash"), _ROW, "left"), answers, numbered)
-    derived = [f"{expression.sql('spark')} AS {quoted(name)}" for name, expression in join.derivations.items()]
-    return joined.selectExpr("*", *derived).select(*(quoted(name) for name in (*left.columns, *join.kinds)))
+    for name, expression in join.derivations.items():  # one after the other: they may read each other
+        joined = joined.selectExpr("*", f"{expression.sql('spark')} AS {quoted(name)}")
+    added = [name for name in join.kinds if name not in join.request_kinds]
+    return joined.select(*(quoted(name) for name in (*left.columns, *added)))
 
 
 def _numbered(join: CompiledJoin, left: DataFrame, time: str) -> DataFrame:
     """The left rows with a number each, which rejoins the groups' answers."""
-    check_columns(f"the left table of join {join.name!r}", left.schema, join.key_kinds | {time: ValueType.LONG})
-    taken = sorted(set(left.columns) & set(join.kinds))
+    check_columns(f"the left table of join {join.name!r}", left.schema, join.left_kinds | {time: ValueType.LONG})
+    taken = sorted(set(left.columns) & set(join.kinds) - set(join.request_kinds))
     if taken:
         raise ConfigError(
             f"the left table of join {join.name!r} has columns of the join: {', '.join(taken)}; drop them"
         )
+    for name, kind in join.request_kinds.items():
+        if kind is ValueType.DOUBLE:  # as everywhere: NaN and infinities are null, -0.0 is 0.0
+            value = F.col(quoted(name))
+            left = left.withColumn(name, F.when(F.abs(value) < float("inf"), value + F.lit(0.0)))
     return left.withColumn(_ROW, F.monotonically_increasing_id()).withColumn(_AT, F.col(quoted(time)).cast("bigint"))
 
 
@@ -149,17 +161,18 @@ def _needed(events: DataFrame, group: CompiledGroup, asked: _Asked) -> DataFrame
     """The events that any of the queries can see; Delta skips files by this."""
     time = F.col(quoted(group.definition.source.time))
     seen = events.where(time < asked.newest_ms)
-    return seen if group.longest_ms is None else seen.where(time >= asked.oldest_ms - group.longest_ms - DAY_MS)
+    # A day for the step in which windows move, and one more for a group that is asked as of midnight.
+    return seen if group.longest_ms is None else seen.where(time >= asked.oldest_ms - group.longest_ms - 2 * DAY_MS)
 
 
 def _answers(
-    spark: SparkSession, events: DataFrame, group: CompiledGroup, layout: Layout, numbered: DataFrame
+    spark: SparkSession, events: DataFrame, part: CompiledPart, layout: Layout, numbered: DataFrame
 ) -> DataFrame:
-    """`__row` and the group's features for every left row."""
-    rows = _partition_rows(spark, events, group, layout, numbered).repartition(ENTITY, "block")
+    """`__row` and the part's columns for every left row."""
+    rows = _partition_rows(spark, events, part, layout, numbered).repartition(ENTITY, "block")
+    group = part.group
     features = ", ".join(f"{quoted(feature.name)} {SQL_TYPES[feature.kind]}" for feature in group.features)
-    task = _task(group.to_json(), layout)
-    return rows.mapInArrow(task, f"row BIGINT, {features}").withColumnRenamed("row", _ROW)
+    return rows.mapInArrow(_task(group.to_json(), layout), f"row BIGINT, {features}").toDF(_ROW, *part.columns)
 
 
 def _task(definition: str, layout: Layout) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
@@ -168,53 +181,62 @@ def _task(definition: str, layout: Layout) -> Callable[[Iterator[pa.RecordBatch]
 
 
 def _partition_rows(
-    spark: SparkSession, source: DataFrame, group: CompiledGroup, layout: Layout, numbered: DataFrame
+    spark: SparkSession, source: DataFrame, part: CompiledPart, layout: Layout, numbered: DataFrame
 ) -> DataFrame:
     """Queries and states, in the columns that `batch.asof` reads."""
+    group = part.group
     view = Views(spark, group.name)
-    events = view(events_sql(group, view(source, "source")), "events")
-    keys = {quoted(key): kind for key, kind in zip(group.keys, group.key_kinds, strict=True)}
-    left = view(numbered.selectExpr(f"{entity_sql(keys)} AS {ENTITY}", f"{_AT} AS {START}", f"{_ROW} AS row"), "left")
-    parts = [_part(group, layout, Kind.QUERY, left, "row", states=False)]
+    events = view(inputs_sql(group, view(source, "source")), "inputs")
+    keys = {quoted(key): kind for key, kind in zip(part.keys, group.key_kinds, strict=True)}
+    at = floor_sql(_AT, DAY_MS) if group.snapshot else _AT
+    left = view(numbered.selectExpr(f"{entity_sql(keys)} AS {ENTITY}", f"{at} AS {START}", f"{_ROW} AS row"), "left")
+    inputs = {input_name(name): kind for name, kind in group.input_kinds.items()} | {BACK: ValueType.BOOLEAN}
+    states = {} if layout.whole else dict(read_columns(group))
+    rows = _Rows(layout, {**inputs, **states})
+    parts = [rows.of(Kind.QUERY, left, (), "row")]
     if layout.whole:
-        parts.append(_part(group, layout, Kind.EVENT, events, OFFSET, PARTITION))
+        parts.append(rows.of(Kind.EVENT, events, inputs, OFFSET, PARTITION))
         return spark.sql(" UNION ALL ".join(parts))
-    tiles = view(merged_sql(group, events, floor_sql(START, FIVE_MINUTES_MS)), "tiles")
-    parts.append(_part(group, layout, Kind.EVENT, _heads(events, left), OFFSET, PARTITION))
-    parts.append(_part(group, layout, Kind.FIVE_MINUTES, tiles, reach=layout.reach_ms))
+    tiles = tiles_of(spark, group, source, [Level.FIVE_MINUTES])
+    parts.append(rows.of(Kind.EVENT, _heads(events, left), inputs, OFFSET, PARTITION))
+    parts.append(rows.of(Kind.FIVE_MINUTES, view(tiles, "tiles"), states, reach=layout.reach_ms))
     if has_base(group):
-        block = floor_sql(START, layout.block_ms)
-        blocks = view(merged_sql(group, tiles, block), "blocks")
-        asked = f"(SELECT DISTINCT {ENTITY}, {block} AS {START} FROM {left})"
-        parts.append(_part(group, layout, Kind.BASE, view(before_sql(group, blocks, asked), "base")))
+        asked = spark.sql(f"SELECT DISTINCT {ENTITY}, {floor_sql(START, layout.block_ms)} AS {START} FROM {left}")
+        parts.append(rows.of(Kind.BASE, view(before(spark, group, tiles, asked), "base"), states))
     return spark.sql(" UNION ALL ".join(parts))
 
 
-def _part(
-    group: CompiledGroup,
-    layout: Layout,
-    kind: Kind,
-    source: str,
-    row: str = "NULL",
-    partition: str = "NULL",
-    *,
-    states: bool = True,
-    reach: int = 0,
-) -> str:
-    """Rows of one kind, once for each block whose queries may read them."""
-    size_ms = layout.block_ms
-    block = f"({floor_sql(START, size_ms)}) DIV {size_ms}L"
-    if reach:
-        last = f"({floor_sql(f'({START} + {reach}L)', size_ms)}) DIV {size_ms}L"
-        block = f"EXPLODE(SEQUENCE({block}, {last}))"
-    columns = ", ".join(
-        name if states else f"CAST(NULL AS {SQL_TYPES[kind_of_state]}) AS {name}"
-        for name, kind_of_state in group.state_columns
-    )
-    return (
-        f"SELECT {ENTITY}, {block} AS block, {int(kind)} AS kind, {START} AS at_ms, CAST({row} AS BIGINT) AS row, "
-        f"CAST({partition} AS BIGINT) AS log_partition, {columns} FROM {source}"
-    )
+@dataclass(frozen=True)
+class _Rows:
+    """Rows of one kind each, with the columns that some kind has."""
+
+    layout: Layout
+    kinds: Mapping[str, ValueType]
+
+    def of(
+        self,
+        kind: Kind,
+        source: str,
+        given: Collection[str],
+        row: str = "NULL",
+        partition: str = "NULL",
+        *,
+        reach: int = 0,
+    ) -> str:
+        """The rows of `source`, which has the columns `given`, once for each block whose queries may read them."""
+        size_ms = self.layout.block_ms
+        block = f"({floor_sql(START, size_ms)}) DIV {size_ms}L"
+        if reach:
+            last = f"({floor_sql(f'({START} + {reach}L)', size_ms)}) DIV {size_ms}L"
+            block = f"EXPLODE(SEQUENCE({block}, {last}))"
+        columns = ", ".join(
+            quoted(name) if name in given else f"CAST(NULL AS {SQL_TYPES[one]}) AS {quoted(name)}"
+            for name, one in self.kinds.items()
+        )
+        return (
+            f"SELECT {ENTITY}, {block} AS block, {int(kind)} AS kind, {START} AS at_ms, CAST({row} AS BIGINT) AS row, "
+            f"CAST({partition} AS BIGINT) AS log_partition, {columns} FROM {source}"
+        )
 
 
 def _heads(events: str, left: str) -> str:

@@ -1,6 +1,7 @@
-"""Tiles of a group as Spark SQL text: single events, five-minute tiles, and merges of tiles into coarser ones.
+"""A group as Spark SQL text: its events, five-minute tiles, and merges of tiles into coarser ones.
 
 Pure: text from text. A single event is the state of one event, so one text per operation, its merge, makes every level.
+Operations without texts, and cells that are not plain, are folded by Spark's Python workers: see `made_by_sql`.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,12 +23,24 @@ OFFSET = "_offset"
 Texts: TypeAlias = dict[str, str]
 """Column of a state (without the cell's prefix) to SQL text."""
 
-SQL_TYPES: dict[ValueType, str] = {
+BACK = "__back"
+"""The column that says which events take back earlier ones."""
+_SCALARS: dict[ValueType, str] = {
     ValueType.BOOLEAN: "BOOLEAN",
     ValueType.LONG: "BIGINT",
     ValueType.DOUBLE: "DOUBLE",
     ValueType.STRING: "STRING",
+    ValueType.BYTES: "BINARY",
 }
+
+
+def _sql_type(kind: ValueType) -> str:
+    if kind.is_list:
+        return f"ARRAY<{_sql_type(kind.element)}>"
+    return f"MAP<STRING, {_sql_type(kind.element)}>" if kind.is_map else _SCALARS[kind]
+
+
+SQL_TYPES: dict[ValueType, str] = {kind: _sql_type(kind) for kind in ValueType}
 _ZERO: dict[ValueType, str] = {
     ValueType.BOOLEAN: "FALSE",
     ValueType.LONG: "0L",
@@ -77,6 +90,27 @@ _SUM = SparkOperation(
     flat=lambda kind, merged: {"sum": merged},
 )
 
+
+def _placed(function: str) -> SparkOperation:
+    return SparkOperation(
+        one=lambda kind, value: {
+            **_with_value(kind, value),
+            "time_ms": START,
+            "partition": PARTITION,
+            "offset": OFFSET,
+        },
+        # Structs compare field by field: the least is the first in (time, partition, offset), the greatest the last.
+        merge=lambda state: (
+            f"{function}(IF({state['n']} > 0, STRUCT({state['time_ms']} AS time_ms, "
+            f"{state['partition']} AS partition, {state['offset']} AS offset, {state['value']} AS value), NULL))"
+        ),
+        flat=lambda kind, merged: {
+            **{name: _or_zero(ValueType.LONG, f"{merged}.{name}") for name in _ORDER},
+            "value": _or_zero(kind, f"{merged}.value"),
+        },
+    )
+
+
 OPERATIONS: dict[Op, SparkOperation] = {
     Op.COUNT: SparkOperation(
         one=lambda kind, value: {"n": _count(kind, value)},
@@ -87,47 +121,48 @@ OPERATIONS: dict[Op, SparkOperation] = {
     Op.AVERAGE: _SUM,
     Op.MIN: _extreme("MIN"),
     Op.MAX: _extreme("MAX"),
-    Op.LAST: SparkOperation(
-        one=lambda kind, value: {
-            **_with_value(kind, value),
-            "time_ms": TIME,
-            "partition": PARTITION,
-            "offset": OFFSET,
-        },
-        # Structs compare field by field, so the greatest is the last in (time, partition, offset).
-        merge=lambda state: (
-            "MAX(IF({n} > 0, STRUCT({time_ms} AS time_ms, {partition} AS partition, {offset} AS offset, "
-            "{value} AS value), NULL))".format(**state)
-        ),
-        flat=lambda kind, merged: {
-            **{name: _or_zero(ValueType.LONG, f"{merged}.{name}") for name in _ORDER},
-            "value": _or_zero(kind, f"{merged}.value"),
-        },
-    ),
+    Op.FIRST: _placed("MIN"),
+    Op.LAST: _placed("MAX"),
 }
 
 
-def events_sql(group: CompiledGroup, relation: str) -> str:
-    """One row an event that counts: entity, start_ms (its own time), seq 1, latest_ms, its place in the log, its state.
+def made_by_sql(group: CompiledGroup) -> bool:
+    """Whether texts make the group's tiles; else they are folded in Python, as the stream does it."""
+    return group.reversal is None and all(cell.plain and cell.op in OPERATIONS for cell in group.cells)
+
+
+def input_name(column: str) -> str:
+    """The column of `inputs_sql` that holds an input."""
+    return f"__in_{column}"
+
+
+def inputs_sql(group: CompiledGroup, relation: str) -> str:
+    """One row an event that counts: entity, start_ms (its own time), its place in the log, `__back`, its inputs.
 
     `relation` has the source's columns in canonical types, `_partition` and `_offset`.
     """
-    given = input_columns(group, "spark") | {PARTITION: PARTITION, OFFSET: OFFSET}
+    back = f"COALESCE({group.reversal.sql('spark')}, FALSE)" if group.reversal else "FALSE"
+    given = input_columns(group, "spark") | {BACK: back, PARTITION: PARTITION, OFFSET: OFFSET}
     inputs = ", ".join(f"{text} AS {quoted(name)}" for name, text in given.items())
-    cleaned = {_input(cell.column): _clean(cell.kind, quoted(cell.column)) for cell in group.cells}
+    cleaned = {quoted(input_name(name)): _clean(kind, quoted(name)) for name, kind in group.input_kinds.items()}
     entity = entity_sql({quoted(key): kind for key, kind in zip(group.keys, group.key_kinds, strict=True)})
-    place = {PARTITION: PARTITION, OFFSET: OFFSET}
     # What the stream refuses is not there in batch either: an impossible time, a null key.
     counts = [KEEP, f"{TIME} >= 0", *(f"{quoted(key)} IS NOT NULL" for key in group.keys)]
-    events = _select(
-        cleaned | {ENTITY: entity, TIME: TIME} | place,
+    place = {PARTITION: PARTITION, OFFSET: OFFSET, BACK: BACK}
+    return _select(
+        {ENTITY: entity, START: TIME} | place | cleaned,
         f"(SELECT {inputs} FROM {relation}) WHERE {' AND '.join(counts)}",
     )
+
+
+def events_sql(group: CompiledGroup, inputs: str) -> str:
+    """One row an event: entity, start_ms, seq 1, latest_ms, its place in the log, its state; from `inputs_sql`."""
     states: Texts = {}
     for cell in group.cells:
-        texts = OPERATIONS[cell.op].one(cell.kind, _input(cell.column))
+        texts = OPERATIONS[cell.op].one(cell.kind, quoted(input_name(cell.column)))
         states |= {full: texts[short] for short, full in _columns(cell).items()}
-    return _select({ENTITY: ENTITY, START: TIME, SEQ: "1L", LATEST: TIME} | place | states, f"({events})")
+    place = {PARTITION: PARTITION, OFFSET: OFFSET}
+    return _select({ENTITY: ENTITY, START: START, SEQ: "1L", LATEST: START} | place | states, inputs)
 
 
 def merged_sql(group: CompiledGroup, relation: str, start: str) -> str:
@@ -199,12 +234,8 @@ def text_literal(value: str) -> str:
 
 def _columns(cell: Cell) -> dict[str, str]:
     """The names of a cell's state columns: as the operation calls them, and as the tile does."""
-    short = [name for name, _ in cell.operation.state_columns(cell.kind)]
+    short = [column.name for column in cell.operation.columns]
     return dict(zip(short, (name for name, _ in cell.state_columns), strict=True))
-
-
-def _input(column: str) -> str:
-    return f"__in_{column}"
 
 
 def _clean(kind: ValueType, value: str) -> str:

@@ -1,7 +1,7 @@
-"""Spark's tiles and training sets equal the reference and the stream's fold, on many generated logs in one run."""
+"""Spark's tiles and training sets equal the reference and the stream's fold: every operation, many logs in one run."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,22 +10,37 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
-from batch.answers import ARROW_TYPES
-from batch.tables import read_version, version_of
+from batch.arrow import arrow_column, python_rows
+from batch.tables import source_events, version_of
+from batch.tiles import before, tiles_of
 from batch.training import WHOLE_ROWS, with_features
-from bighead.compile.spark import OFFSET, PARTITION, events_sql, floor_sql, merged_sql
-from bighead.features import GroupBy, Join
+from bighead.compile.spark import OFFSET, PARTITION, entity_sql
+from bighead.features import Aggregation, EntitySource, GroupBy, Join, Op
 from bighead.features.compiled import CompiledGroup, compile_group, compile_join
+from bighead.features.definition import Accuracy
 from bighead.features.fold import fold
 from bighead.features.reference import SourceEvent, join_features
 from bighead.features.tiles import StateCodec, Tile, TileKey, entity_of
 from bighead.features.types import ValueType
 from bighead.features.windows import SIZES_MS, Level
-from tests.conformance.cases import COLUMNS, assert_same, every_operation, logs, magnitude_of, rows_of, times
+from tests.conformance.cases import (
+    COLUMNS,
+    MIDNIGHT_MS,
+    SHAPES,
+    SOURCE,
+    assert_same,
+    every_operation,
+    logs,
+    magnitude_of,
+    rows_of,
+    times,
+)
 
 TABLE = "conformance/events"
 KEYS = ["case_id", "carrier", "gate"]
+CASES = 30
 Drawn = TypeVar("Drawn")
 
 
@@ -38,34 +53,52 @@ class Case:
     times_ms: list[int]
 
     def asked_keys(self) -> list[tuple[Any, ...]]:
-        """The keys of its events, and one that has none."""
-        found = {(self.number, event.record["carrier"], event.record["gate"]) for event in self.events}
+        """The keys of its first and last events, and one that may have none."""
+        some = [*self.events[:1], *self.events[-2:]]
+        found = {(self.number, event.record["carrier"], event.record["gate"]) for event in some}
         return sorted(found | {(self.number, "UA", 0)})
 
 
-def group_of_cases() -> CompiledGroup:
-    """`every_operation` with the number of the case as one more key."""
-    plain = every_operation().definition
-    source = plain.source.__class__(
-        plain.source.topic, TABLE, plain.source.time, {**plain.source.select, "case_id": "case_id"}, plain.source.where
-    )
-    columns = {**COLUMNS, "case_id": ValueType.LONG}
-    return compile_group(GroupBy("every", source, KEYS, plain.aggregations), columns)
+def with_case(name: str, plain: GroupBy) -> CompiledGroup:
+    """A group with the number of the case as one more key."""
+    source = replace(plain.source, select={**plain.source.select, "case_id": "case_id"})
+    group = replace(plain, name=name, source=source, keys=KEYS)
+    return compile_group(group, {**COLUMNS, "case_id": ValueType.LONG})
 
 
-GROUP = group_of_cases()
+def groups_of_cases() -> dict[str, CompiledGroup]:
+    """Every shape, two of them as of the last midnight as well, and a source whose rows take back earlier ones."""
+    groups = {shape: with_case(shape, every_operation(shape=shape).definition) for shape in SHAPES}
+    for shape in ("simple", "text"):
+        name = f"{shape}_snapshot"
+        groups[name] = with_case(name, every_operation(shape=shape, accuracy=Accuracy.SNAPSHOT).definition)
+    changes = EntitySource(SOURCE.topic, TABLE, SOURCE.time, SOURCE.select, reversal="late")
+    reversible = [
+        ("delay", Op.COUNT),
+        ("delay", Op.SUM),
+        ("fuel", Op.AVERAGE),
+        ("tail", Op.LAST),
+        ("tail", Op.HISTOGRAM),
+    ]
+    aggregations = [Aggregation(column, op) for column, op in reversible]
+    aggregations.append(Aggregation("delay", Op.SUM, bucket="tail"))
+    groups["changes"] = with_case("changes", GroupBy("changes", changes, ["carrier", "gate"], aggregations))
+    return groups
+
+
+GROUPS = groups_of_cases()
 JOIN = compile_join(
     Join(
         "conformance",
         KEYS,
-        [GROUP.definition],
+        [group.definition for group in GROUPS.values()],
         {
-            "busy": "every_delay_count_1d >= 2",
-            "ratio": "every_delay_sum_7d / every_delay_count_1h",
-            "tail": "COALESCE(every_tail_last, '')",
+            "busy": "simple_delay_count_1d >= 2",
+            "ratio": "simple_delay_sum_7d / simple_delay_count_1h",
+            "tail": "COALESCE(simple_tail_last, '')",
         },
     ),
-    {"every": GROUP},
+    GROUPS,
 )
 
 
@@ -91,12 +124,12 @@ def drawn(strategy: st.SearchStrategy[Drawn], count: int) -> list[Drawn]:
 @pytest.fixture(scope="module")
 def cases() -> list[Case]:
     """Generated logs; some queries lie on events, which a query must not see."""
-    pairs = drawn(st.tuples(logs(), st.lists(times(), min_size=1, max_size=3)), 200)
+    pairs = drawn(st.tuples(logs(), st.lists(times(), min_size=1, max_size=2)), CASES)
     return [
         Case(
             number,
             [SourceEvent({**one.record, "case_id": number}, one.partition, one.offset) for one in events],
-            asked + [one.record["at_ms"] for one in events[:2]],
+            asked + [one.record["at_ms"] for one in events[-2:]],
         )
         for number, (events, asked) in enumerate(pairs)
     ]
@@ -108,8 +141,8 @@ def lake(spark: SparkSession, cases: list[Case], tmp_path_factory: pytest.TempPa
     folder = tmp_path_factory.mktemp("lake")
     events = [event for case in cases for event in case.events]
     columns = {
-        name: pa.array([event.record[name] for event in events], ARROW_TYPES[kind])
-        for name, kind in GROUP.columns.items()
+        name: arrow_column([event.record[name] for event in events], kind)
+        for name, kind in {**COLUMNS, "case_id": ValueType.LONG}.items()
     }
     columns[PARTITION] = pa.array([event.partition for event in events], pa.int32())
     columns[OFFSET] = pa.array([event.offset for event in events], pa.int64())
@@ -127,48 +160,65 @@ def test_training_sets_equal_the_reference(spark: SparkSession, cases: list[Case
     versions = {TABLE: version_of(spark, str(lake / TABLE))}
     with with_features(spark, str(lake), JOIN, left, "asked_ms", versions, whole_rows) as frame:
         assert frame.columns == [*names, *JOIN.kinds]
-        rows = frame.toArrow().to_pylist()
+        rows = python_rows(frame.toArrow())
     assert len(rows) == len(asked)
     for row in rows:
         case = cases[row["case_id"]]
         keys = {name: row[name] for name in KEYS}
-        expected = join_features(JOIN, {GROUP.definition.source.topic: case.events}, keys, row["asked_ms"])
-        assert_same({name: row[name] for name in JOIN.kinds}, expected, magnitude_of(GROUP, case.events))
+        expected = join_features(JOIN, {SOURCE.topic: case.events}, keys, row["asked_ms"])
+        assert_same({name: row[name] for name in JOIN.kinds}, expected, magnitude_of(GROUPS["lists"], case.events))
 
 
-@pytest.mark.parametrize("level", list(SIZES_MS))
-def test_tiles_equal_the_fold_of_the_stream(spark: SparkSession, cases: list[Case], lake: Path, level: Level) -> None:
-    version = version_of(spark, str(lake / TABLE))
-    read_version(spark, str(lake / TABLE), version).createOrReplaceTempView("conformance_source")
-    five = merged_sql(
-        GROUP, f"({events_sql(GROUP, 'conformance_source')})", floor_sql("start_ms", SIZES_MS[Level.FIVE_MINUTES])
-    )
-    tiles = spark.sql(merged_sql(GROUP, f"({five})", floor_sql("start_ms", SIZES_MS[level]))).toArrow().to_pylist()
-    found = {(tile["entity"], tile["start_ms"]): tile for tile in tiles}
-    assert len(found) == len(tiles)
-    expected = {(key.entity, key.start_ms): (tile, case) for case in cases for key, tile in folded(case, level).items()}
+@pytest.mark.parametrize("name", list(GROUPS))
+def test_tiles_equal_the_fold_of_the_stream(spark: SparkSession, cases: list[Case], lake: Path, name: str) -> None:
+    group = GROUPS[name]
+    source = source_events(spark, str(lake), group, version_of(spark, str(lake / TABLE)))
+    tiles = tiles_of(spark, group, source, list(SIZES_MS)).persist()
+    asked = tiles.selectExpr("entity", f"{MIDNIGHT_MS}L AS start_ms").distinct()
+    below = before(spark, group, tiles.where(F.col("level") == str(Level.DAY)), asked)
+    found = read(group, tiles.unionByName(below).toArrow())
+    expected: dict[TileKey, tuple[Tile, Case]] = {}
+    for case in cases:
+        expected |= {key: (tile, case) for key, tile in folded(group, case, list(SIZES_MS)).items()}
+        early = replace(case, events=[event for event in case.events if event.record["at_ms"] < MIDNIGHT_MS])
+        for key, tile in folded(group, early, [Level.ALL]).items():
+            expected[TileKey(key.entity, Level.BASE, MIDNIGHT_MS)] = (tile, early)
     assert found.keys() == expected.keys()
     for key, (tile, case) in expected.items():
-        names = [name for name, _ in GROUP.state_columns]
-        assert (found[key]["seq"], found[key]["latest_ms"]) == (tile.seq, tile.latest_ms)
-        state = dict(zip(names, tile.state, strict=True))
-        assert_same({name: found[key][name] for name in names}, state, magnitude_of(GROUP, case.events))
+        assert found[key][:2] == (tile.seq, tile.latest_ms)
+        assert_same(answered(group, found[key][2]), answered(group, tile.state), magnitude_of(group, case.events))
 
 
-def folded(case: Case, level: Level) -> dict[TileKey, Tile]:
-    """The tiles of one level that the stream makes of a case."""
+def read(group: CompiledGroup, tiles: pa.Table) -> dict[TileKey, tuple[int, int, tuple[Any, ...]]]:
+    """Count, newest time and held state of each tile."""
+    codec, found = StateCodec(group), {}
+    for row in tiles.to_pylist():
+        key = TileKey(row["entity"], Level(row["level"]), row["start_ms"])
+        packed = tuple(row[name] for name, _ in group.state_columns)
+        found[key] = (row["seq"], row["latest_ms"], codec.unpack(packed))
+    assert len(found) == len(tiles)
+    return found
+
+
+def answered(group: CompiledGroup, state: tuple[Any, ...]) -> dict[str, Any]:
+    """What a state answers, and how many inputs it has, by feature."""
+    slices = StateCodec(group).cell_slices
+    values = {one.name: one.answer(state[slices[one.cell]]) for one in group.features if one.window is None}
+    return values | {f"{cell.name}_n": state[where][0] for cell, where in zip(group.cells, slices, strict=True)}
+
+
+def folded(group: CompiledGroup, case: Case, levels: list[Level]) -> dict[TileKey, Tile]:
+    """The tiles that the stream makes of a case."""
     store: dict[TileKey, Tile] = {}
     for partition in (0, 1):
-        rows = rows_of(GROUP, [event for event in case.events if event.partition == partition])
+        rows = rows_of(group, [event for event in case.events if event.partition == partition])
         if rows is not None:
-            for tile in fold(GROUP, StateCodec(GROUP), rows, lambda keys: [store.get(key) for key in keys]):
+            for tile in fold(group, StateCodec(group), rows, lambda keys: [store.get(key) for key in keys], levels):
                 store[tile.key] = tile
-    return {key: tile for key, tile in store.items() if key.level is level}
+    return store
 
 
 def test_entities_are_the_same_text_as_in_python(spark: SparkSession) -> None:
-    from bighead.compile.spark import entity_sql
-
     texts = [chr(code) for code in range(0x30)] + ["\x7f", "\x80", "é", "\u2028", "🛫", 'a"b\\c/d\n', "", None, "null"]
     numbers = [0, -1, 2**53 + 1, 2**63 - 1, -(2**63), None]
     truths = [True, False, None]
