@@ -3,7 +3,7 @@
 Pure. A cell is one (column, op) of a tile; all windows of an aggregation read the same cell.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,4 +69,5 @@ class Feature:
     cell: int
     window: Window | None
     kind: ValueType
+    args: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False, kw_only=True)
     answer: Callable[[State], Any] = field(repr=False, compare=False, kw_only=True)

@@ -176,7 +176,7 @@ def _cells_and_features(
         place = cells.setdefault(cell, len(cells))
         for window in aggregation.spans:
             name = feature_name(group.name, aggregation, window)
-            features.append(Feature(name, place, window, bound.result, answer=bound.answer))
+            features.append(Feature(name, place, window, bound.result, args=aggregation.args, answer=bound.answer))
     return tuple(cells), tuple(features)
 
 

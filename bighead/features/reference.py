@@ -63,6 +63,12 @@ def join_features(
     return row
 
 
+def verdict(cell: Cell) -> str | None:
+    """None where the interpreter says what the cell means, else why it does not."""
+    known = cell.op in _ANSWERS or cell.op in (Op.COUNT, Op.LAST)
+    return None if known else f"{cell.op} has no meaning in the reference interpreter"
+
+
 def _counts(group: CompiledGroup, event: SourceEvent) -> bool:
     return group.where is None or group.where.evaluate(event.record) is True
 
