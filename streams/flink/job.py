@@ -80,8 +80,8 @@ def describe(
 ) -> dict[str, Any]:
     """The description of a job over groups of one topic.
 
-    consumers: the consumer group under which it commits its progress. checkpoints: URI of a folder. one_time: all groups
-    of the topic read the event's time from the same column. bounded: it ends with what the topic holds when it starts.
+    consumers: the consumer group under which it commits its progress. checkpoints: URI of a folder. one_time: all
+    groups of the topic read the event's time from the same column. bounded: it ends with what the topic holds now.
     """
     state, letters = (topic_name(settings.topic_prefix, name) for name in (FEATURES_STATE, DEAD_LETTERS))
     columns = {name: str(kind) for one in epochs for name, kind in one.group.columns.items()}
@@ -116,7 +116,7 @@ def _schema_id(codec: Codec, topic: str, full_name: str) -> int:
     found = codec.registry.id_of(subject_of(topic, full_name), platform_schemas()[full_name])
     if found is None:
         raise ConfigError(
-            f"{full_name} is not registered under {subject_of(topic, full_name)}; the platform registers its schemas when "
-            "it starts: `bighead up`"
+            f"{full_name} is not registered under {subject_of(topic, full_name)}; the platform registers its schemas "
+            "when it starts: `bighead up`"
         )
     return found
