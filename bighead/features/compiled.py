@@ -176,7 +176,7 @@ def _cells_and_features(
         place = cells.setdefault(cell, len(cells))
         for window in aggregation.spans:
             name = feature_name(group.name, aggregation, window)
-            features.append(Feature(name, place, window, bound.result, args=aggregation.args, answer=bound.answer))
+            features.append(Feature(name, place, window, bound.result, answer=bound.answer))
     return tuple(cells), tuple(features)
 
 
@@ -369,14 +369,17 @@ def join_of_json(text: str, groups: Mapping[str, CompiledGroup]) -> CompiledJoin
 
 def describe(group: CompiledGroup) -> list[dict[str, Any]]:
     """One row a feature, for people and for JSON."""
+    said = [one for one in group.definition.aggregations for _ in one.spans]
     return [
         {
             "feature": feature.name,
             "type": str(feature.kind),
-            "column": group.cells[feature.cell].column,
-            "op": str(group.cells[feature.cell].op),
-            "bucket": group.cells[feature.cell].bucket,
+            "column": aggregation.column,
+            "op": str(aggregation.op),
+            "bucket": aggregation.bucket,
             "window": str(feature.window) if feature.window else None,
+            "description": aggregation.description,
+            "tags": list(aggregation.tags),
         }
-        for feature in group.features
+        for feature, aggregation in zip(group.features, said, strict=True)
     ]
