@@ -21,6 +21,8 @@ VARIABLES: dict[str, str] = {
     "BIGHEAD_GRPC": "host:port on which the model server listens for gRPC",
     "BIGHEAD_HTTP": "host:port on which the model server listens for REST",
     "BIGHEAD_CONSOLE": "host:port on which the web console listens",
+    "BIGHEAD_FLINK": "host:port of the Flink cluster's REST interface",
+    "BIGHEAD_FLINK_PROFILE": "how Flink jobs run: low-latency or high-throughput",
     "BIGHEAD_TOPIC_PREFIX": "first part of the names of the platform's own topics",
     "BIGHEAD_PARTITIONS": "partitions of topics that the platform creates",
     "BIGHEAD_REPLICATION": "replication factor of topics that the platform creates",
@@ -44,6 +46,8 @@ class Settings:
     grpc: str
     http: str
     console: str
+    flink: str
+    flink_profile: str
     topic_prefix: str
     partitions: int
     replication: int
@@ -55,7 +59,7 @@ class Settings:
     max_future_ms: int
 
     def __post_init__(self) -> None:
-        for name in ("grpc", "http", "console"):
+        for name in ("grpc", "http", "console", "flink"):
             split_address(getattr(self, name), f"BIGHEAD_{name.upper()}")
         for name in ("partitions", "replication"):
             if getattr(self, name) < 1:
@@ -89,6 +93,8 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         grpc=values["BIGHEAD_GRPC"],
         http=values["BIGHEAD_HTTP"],
         console=values["BIGHEAD_CONSOLE"],
+        flink=values["BIGHEAD_FLINK"],
+        flink_profile=values["BIGHEAD_FLINK_PROFILE"],
         topic_prefix=values["BIGHEAD_TOPIC_PREFIX"],
         partitions=_integer(values, "BIGHEAD_PARTITIONS"),
         replication=_integer(values, "BIGHEAD_REPLICATION"),
@@ -119,6 +125,8 @@ def _defaults(home: Path) -> dict[str, str]:
         "BIGHEAD_GRPC": "127.0.0.1:18500",
         "BIGHEAD_HTTP": "127.0.0.1:18501",
         "BIGHEAD_CONSOLE": "127.0.0.1:18502",
+        "BIGHEAD_FLINK": "127.0.0.1:18503",
+        "BIGHEAD_FLINK_PROFILE": "low-latency",
         "BIGHEAD_TOPIC_PREFIX": "bighead",
         "BIGHEAD_PARTITIONS": "4",
         "BIGHEAD_REPLICATION": "1",

@@ -22,6 +22,7 @@ from bighead.config import Settings
 from bighead.errors import BigheadError, ConfigError, PlatformError
 
 HEARTBEAT_KEY = "bh:health:worker"
+FLINK_HEARTBEAT_KEY = "bh:health:flink-runner"
 HEARTBEAT_TTL_S = 5
 _TOPIC_RETENTION_MS = 3_600_000
 _SCHEMA = json.dumps(
@@ -53,7 +54,7 @@ class Health:
 def check(part: str, settings: Settings, timeout_s: float = 5.0) -> Health:
     """Probes one part. Whatever goes wrong in the probe is the answer, never an exception."""
     if part not in _PROBES:
-        raise ConfigError(f"no part is named {part!r}; there are {', '.join(PARTS)}")
+        raise ConfigError(f"no part is named {part!r}; there are {', '.join(_PROBES)}")
     at_ms, started = time.time_ns() // 1_000_000, time.perf_counter()
     try:
         ok, detail = True, _PROBES[part](settings, timeout_s)
@@ -66,7 +67,7 @@ def check(part: str, settings: Settings, timeout_s: float = 5.0) -> Health:
 
 def check_all(settings: Settings, parts: Iterable[str] | None = None, timeout_s: float = 5.0) -> list[Health]:
     """Probes several parts at once (all by default), answered in the order of PARTS."""
-    wanted = [part for part in PARTS if part in parts] if parts is not None else list(PARTS)
+    wanted = [part for part in _PROBES if part in parts] if parts is not None else list(PARTS)
     if not wanted:
         return []
     with ThreadPoolExecutor(len(wanted)) as pool:
@@ -141,10 +142,36 @@ def _redis(settings: Settings, timeout_s: float) -> str:
 
 
 def _worker(settings: Settings, timeout_s: float) -> str:
+    return _beating(settings, HEARTBEAT_KEY, timeout_s)
+
+
+def _flink_runner(settings: Settings, timeout_s: float) -> str:
+    return _beating(settings, FLINK_HEARTBEAT_KEY, timeout_s)
+
+
+def _flink_cluster(settings: Settings, timeout_s: float) -> dict[str, int]:
+    answer = httpx.get(f"http://{settings.flink}/overview", timeout=timeout_s)
+    answer.raise_for_status()
+    found: dict[str, int] = answer.json()
+    return found
+
+
+def _jobmanager(settings: Settings, timeout_s: float) -> str:
+    return f"{_flink_cluster(settings, timeout_s)['jobs-running']} jobs run"
+
+
+def _taskmanager(settings: Settings, timeout_s: float) -> str:
+    seen = _flink_cluster(settings, timeout_s)
+    if not seen["taskmanagers"]:
+        raise PlatformError(f"no task manager is registered at {settings.flink}")
+    return f"{seen['slots-available']} of {seen['slots-total']} slots are free"
+
+
+def _beating(settings: Settings, key: str, timeout_s: float) -> str:
     with contextlib.closing(_redis_client(settings, timeout_s)) as client:
-        beat = client.get(HEARTBEAT_KEY)
+        beat = client.get(key)
     if not isinstance(beat, bytes):
-        raise PlatformError(f"no heartbeat for {HEARTBEAT_TTL_S} s (key {HEARTBEAT_KEY})")
+        raise PlatformError(f"no heartbeat for {HEARTBEAT_TTL_S} s (key {key})")
     read = json.loads(beat)
     broken = {name: state for name, state in read["services"].items() if state != "running"}
     if broken:
@@ -190,5 +217,9 @@ _PROBES: dict[str, Callable[[Settings, float], str]] = {
     "worker": _worker,
     "server": _server,
     "console": _console,
+    "flink-jobmanager": _jobmanager,
+    "flink-taskmanager": _taskmanager,
+    "flink-runner": _flink_runner,
 }
-PARTS = tuple(_PROBES)
+PARTS = tuple(part for part in _PROBES if not part.startswith("flink-"))
+"""Those of every platform; the Flink lane is probed where it is asked for."""

@@ -11,7 +11,8 @@ import click
 from bighead import config
 from bighead.config import Settings
 from bighead.errors import PlatformError
-from bighead.local.platform import ALL, PartStatus, Platform
+from bighead.local.parts import FLINK
+from bighead.local.platform import ALL, KNOWN, PartStatus, Platform
 from bighead.local.ports import free_settings
 
 _FOLLOW_S = 0.2
@@ -21,16 +22,18 @@ _FOLLOW_S = 0.2
 @click.option(
     "--free-ports", is_flag=True, help="Choose ports that nobody uses; other commands find them by themselves."
 )
-@click.option("--only", metavar="PARTS", help=f"Start these alone, separated by commas: {','.join(ALL)}.")
+@click.option("--only", metavar="PARTS", help=f"Start these alone, separated by commas: {','.join(KNOWN)}.")
+@click.option("--lane", type=click.Choice(["flink"]), help="Start this stream lane too, beside the Python one.")
 @click.option("--timeout", default=180.0, show_default=True, metavar="SECONDS", help="How long to wait for all parts.")
-def up(free_ports: bool, only: str | None, timeout: float) -> None:
+def up(free_ports: bool, only: str | None, lane: str | None, timeout: float) -> None:
     """Start the platform on this machine and return when every part has passed its probe.
 
     Data, logs and settings lie in BIGHEAD_HOME (default: .bighead). What runs already is left as it is.
     """
     started = time.monotonic()
     platform = Platform(_settings(free_ports))
-    wanted = [name.strip() for name in only.split(",")] if only else ALL
+    wanted = [name.strip() for name in only.split(",")] if only else list(ALL)
+    wanted += FLINK if lane else ()
     was_running = platform.supervisor.pid() is not None
     platform.up(wanted, lambda line: click.echo(f"{time.monotonic() - started:6.1f} s  {line}"), timeout)
     settings = platform.settings
@@ -40,18 +43,18 @@ def up(free_ports: bool, only: str | None, timeout: float) -> None:
 
 
 @click.command()
-@click.argument("parts", nargs=-1, type=click.Choice(ALL), metavar="[PART]...")
+@click.argument("parts", nargs=-1, type=click.Choice(KNOWN), metavar="[PART]...")
 @click.option("--json", "as_json", is_flag=True, help="One JSON array, for machines.")
 def status(parts: tuple[str, ...], as_json: bool) -> None:
     """Show the parts on this machine, or those named: process, memory, and what its probe saw.
 
     Ends with 3 if one cannot be used. `bighead health` asks the same of parts that run elsewhere.
     """
-    found = Platform(config.load()).status(parts or ALL)
+    found = Platform(config.load()).status(parts)
     if as_json:
         click.echo(json.dumps([_as_json(part) for part in found], indent=2))
     else:
-        click.echo(f"{'PART':<9} {'WORKS':<6} {'PROCESS':<9} {'PID':>7} {'UP':>8} {'MEMORY':>8}  SEEN")
+        click.echo(f"{'PART':<17} {'WORKS':<6} {'PROCESS':<9} {'PID':>7} {'UP':>8} {'MEMORY':>8}  SEEN")
         for part in found:
             click.echo(_as_line(part))
         click.echo(f"memory of all: {sum(part.memory_mb for part in found):,.0f} MB")
@@ -61,13 +64,13 @@ def status(parts: tuple[str, ...], as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("part", required=False, type=click.Choice(ALL))
+@click.argument("part", required=False, type=click.Choice(KNOWN))
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is written from now on, until interrupted.")
 @click.option("-n", "--lines", default=50, show_default=True, help="How many lines of each part to begin with.")
 def logs(part: str | None, follow: bool, lines: int) -> None:
     """Show the last lines that the parts wrote, or those of one PART."""
     platform = Platform(config.load())
-    files = {name: platform.log_file(name) for name in ([part] if part else ALL)}
+    files = {name: platform.log_file(name) for name in ([part] if part else KNOWN)}
     there = {name: file for name, file in files.items() if file.exists()}
     if not there:
         raise PlatformError(f"no logs in {platform.supervisor.logs}; nothing was started there yet: bighead up")
@@ -115,7 +118,7 @@ def _as_line(status: PartStatus) -> str:
     uptime = f"{status.uptime_s:,.0f} s" if status.pid else ""
     works = "yes" if status.ok else "NO"
     seen = f"{status.health.detail} ({status.health.latency_ms:.0f} ms)"
-    return f"{status.part:<9} {works:<6} {status.state:<9} {pid:>7} {uptime:>8} {memory:>8}  {seen}"
+    return f"{status.part:<17} {works:<6} {status.state:<9} {pid:>7} {uptime:>8} {memory:>8}  {seen}"
 
 
 def _echo_line(name: str, line: str, only: str | None) -> None:

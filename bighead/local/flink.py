@@ -11,12 +11,66 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from bighead.config import Settings
 from bighead.errors import PlatformError
 from bighead.local import jars
 from bighead.local.jars import Progress
 from bighead.local.java import find_java
 
 JAVA_FOR_FLINK = 17
+# Flink reaches into these packages; its own scripts open them as well.
+_OPENED = (
+    "java.base/java.lang",
+    "java.base/java.lang.reflect",
+    "java.base/java.math",
+    "java.base/java.net",
+    "java.base/java.nio",
+    "java.base/java.text",
+    "java.base/java.time",
+    "java.base/java.util",
+    "java.base/java.util.concurrent",
+    "java.base/java.util.concurrent.atomic",
+    "java.base/java.util.concurrent.locks",
+    "java.base/sun.net.util",
+)
+_MAINS = {
+    "flink-jobmanager": ("org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint", 384),
+    "flink-taskmanager": ("org.apache.flink.runtime.taskexecutor.TaskManagerRunner", 640),
+}
+"""Main class and heap in megabytes."""
+# The memory of a task manager must be said in full where Flink's own scripts do not start it.
+_CONFIGURATION = """\
+rest.address: 127.0.0.1
+rest.bind-address: 127.0.0.1
+rest.port: {rest}
+rest.bind-port: "{rest}"
+jobmanager.rpc.address: 127.0.0.1
+jobmanager.bind-host: 127.0.0.1
+jobmanager.rpc.port: {rpc}
+taskmanager.host: 127.0.0.1
+taskmanager.bind-host: 127.0.0.1
+taskmanager.numberOfTaskSlots: 8
+taskmanager.cpu.cores: 2
+taskmanager.memory.framework.heap.size: 128m
+taskmanager.memory.framework.off-heap.size: 128m
+taskmanager.memory.task.heap.size: 512m
+taskmanager.memory.task.off-heap.size: 0m
+taskmanager.memory.network.min: 64m
+taskmanager.memory.network.max: 64m
+taskmanager.memory.managed.size: 256m
+taskmanager.memory.jvm-metaspace.size: 256m
+taskmanager.memory.jvm-overhead.min: 192m
+taskmanager.memory.jvm-overhead.max: 192m
+jobmanager.memory.process.size: 768m
+io.tmp.dirs: {folder}/tmp
+process.working-dir: {folder}/work
+web.upload.dir: {folder}/tmp
+# A task manager that was killed is missed after seconds, and its jobs go on from their last checkpoint.
+heartbeat.interval: 1000
+heartbeat.timeout: 5000
+resourcemanager.taskmanager-timeout: 5000
+slot.request.timeout: 60000
+"""
 _SOURCES = Path(__file__).parents[2] / "streams" / "flink" / "java"
 _OPTIONS = ("-source", "17", "-target", "17", "-encoding", "UTF-8")
 
@@ -41,6 +95,29 @@ def class_path(on_progress: Progress = lambda _: None) -> list[Path]:
         *(jar for jar in jars.class_path("flink") if "ecj" not in jar.name),
     ]
     return [*libraries, program(libraries, on_progress)]
+
+
+def java_command(memory_mb: int, folder: Path, loaded: Sequence[Path]) -> tuple[str, ...]:
+    """Java with so much heap, its temporary folder in `folder`, and what it loads."""
+    temporary = folder / "tmp"
+    temporary.mkdir(parents=True, exist_ok=True)
+    opened = (f"--add-opens={package}=ALL-UNNAMED" for package in _OPENED)
+    heap = (f"-Xmx{memory_mb}m", "-XX:+UseSerialGC", "-XX:-UsePerfData", f"-Djava.io.tmpdir={temporary}")
+    logging = f"-Dlog4j.configurationFile={(jars.list_folder() / 'log4j2.properties').as_uri()}"
+    return (str(find_java(JAVA_FOR_FLINK)), *heap, logging, *opened, "-cp", ":".join(map(str, loaded)))
+
+
+def command(part: str, settings: Settings, rest_port: int) -> tuple[str, ...]:
+    """How a process of the cluster is started; writes its configuration into the home folder."""
+    folder = settings.home / "flink"
+    configuration = folder / "conf"
+    configuration.mkdir(parents=True, exist_ok=True)
+    text = _CONFIGURATION.format(rest=rest_port, rpc=rest_port + 1, folder=folder)
+    (configuration / "config.yaml").write_text(text)
+    main, memory_mb = _MAINS[part]
+    # All but the program, which comes with each job.
+    java = java_command(memory_mb, folder / part, class_path()[:-1])
+    return (*java, main, "--configDir", str(configuration))
 
 
 def program(libraries: Sequence[Path], on_progress: Progress = lambda _: None) -> Path:

@@ -17,11 +17,14 @@ from urllib.parse import urlsplit
 
 from bighead.config import Settings, split_address
 from bighead.errors import ConfigError, PlatformError
+from bighead.local import flink
 from bighead.local.jars import list_folder
 from bighead.local.java import JAVA_FOR_KAFKA, JAVA_FOR_REGISTRY, find_java
 
 INFRASTRUCTURE = ("kafka", "registry", "redis")
 APPLICATIONS = ("worker", "server", "console")
+FLINK = ("flink-jobmanager", "flink-taskmanager", "flink-runner")
+"""The Flink lane, started where it is asked for."""
 
 _JVM = ("-Xmx256m", "-Xss512k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
 # How the broker treats the platform's data; docker-compose.yml says the same (a test compares).
@@ -119,9 +122,12 @@ def ports(name: str, settings: Settings) -> tuple[Port, ...]:
             return _loopback(settings.grpc, "BIGHEAD_GRPC"), _loopback(settings.http, "BIGHEAD_HTTP")
         case "console":
             return (_loopback(settings.console, "BIGHEAD_CONSOLE"),)
-        case "worker":
+        case "flink-jobmanager":
+            rest = _loopback(settings.flink, "BIGHEAD_FLINK")
+            return rest, Port(rest.host, rest.number + 1, "BIGHEAD_FLINK (its RPC takes the next port)")
+        case "worker" | "flink-taskmanager" | "flink-runner":
             return ()
-    raise ConfigError(f"no part is named {name!r}; there are {', '.join(INFRASTRUCTURE + APPLICATIONS)}")
+    raise ConfigError(f"no part is named {name!r}; there are {', '.join(INFRASTRUCTURE + APPLICATIONS + FLINK)}")
 
 
 def prepare(name: str, settings: Settings, jvm: Path) -> Part:
@@ -138,6 +144,10 @@ def prepare(name: str, settings: Settings, jvm: Path) -> Part:
             command = (sys.executable, "-m", "streams")
         case "server":
             command = (sys.executable, "-m", "serving")
+        case "flink-jobmanager" | "flink-taskmanager":
+            command = flink.command(name, settings, _loopback(settings.flink, "BIGHEAD_FLINK").number)
+        case "flink-runner":
+            command = (sys.executable, "-m", "streams.flink")
         case _:
             command = (sys.executable, "-m", "serving.console")
     return Part(name, command, listens)

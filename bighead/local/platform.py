@@ -22,10 +22,12 @@ from bighead.errors import ConfigError, PlatformError
 from bighead.events import admin
 from bighead.local import jars, parts
 from bighead.local.checks import require_free_port, require_free_space
-from bighead.local.parts import APPLICATIONS, INFRASTRUCTURE, Part
+from bighead.local.parts import APPLICATIONS, FLINK, INFRASTRUCTURE, Part
 from bighead.local.supervision import Supervisor
 
 ALL = INFRASTRUCTURE + APPLICATIONS
+KNOWN = ALL + FLINK
+"""The parts that are started where nothing is said, and those that must be asked for."""
 NOT_STARTED = "NONE"
 _FREE_BYTES = 1_000_000_000
 _PROBE_S = 3.0
@@ -65,10 +67,10 @@ class Platform:
 
         Raises PlatformError that says what to do; a platform that this call began is then stopped again.
         """
-        names = [name for name in ALL if name in wanted]
-        unknown = set(wanted) - set(ALL)
+        names = [name for name in KNOWN if name in wanted]
+        unknown = set(wanted) - set(KNOWN)
         if unknown:
-            raise ConfigError(f"no part is named {', '.join(sorted(unknown))}; there are {', '.join(ALL)}")
+            raise ConfigError(f"no part is named {', '.join(sorted(unknown))}; there are {', '.join(KNOWN)}")
         with self._only_one():
             was_running = bool(self.supervisor.states())
             try:
@@ -86,9 +88,10 @@ class Platform:
         with self._only_one():
             return self._stop(on_progress)
 
-    def status(self, names: Sequence[str] = ALL) -> list[PartStatus]:
-        """Every part as its supervisor and its probe see it now."""
+    def status(self, names: Sequence[str] = ()) -> list[PartStatus]:
+        """Every part as its supervisor and its probe see it now; by default all that belong to this platform."""
         states = self.supervisor.states()
+        names = names or [name for name in KNOWN if name in ALL or name in states]
         found = []
         for probed in health.check_all(self.settings, names, _PROBE_S):
             state = states.get(probed.part, {})
@@ -139,7 +142,9 @@ class Platform:
             admin.ensure_topics(self.settings)
             admin.register_schemas(self.settings)
             on_progress("topics and schemas are in place")
-        return ready + self._start_and_wait([name for name in names if name in APPLICATIONS], on_progress, deadline)
+        return ready + self._start_and_wait(
+            [name for name in names if name not in INFRASTRUCTURE], on_progress, deadline
+        )
 
     def _start_and_wait(self, names: Sequence[str], on_progress: Progress, deadline: float) -> list[health.Health]:
         started = time.monotonic()
@@ -149,7 +154,7 @@ class Platform:
                 self._forget_heartbeat(name)
                 self.supervisor.start_part(name)
         give_up = threading.Event()
-        with ThreadPoolExecutor(len(ALL)) as pool:
+        with ThreadPoolExecutor(len(KNOWN)) as pool:
             try:
                 waits = [pool.submit(self._wait, name, deadline, give_up) for name in names]
                 for done in as_completed(waits):
@@ -170,10 +175,11 @@ class Platform:
                 raise PlatformError(f"{name} was not ready when another part failed")
 
     def _forget_heartbeat(self, name: str) -> None:
-        # The heartbeat of a worker that just ended must not pass for that of the one that starts.
-        if name == "worker":
+        # The heartbeat of a process that just ended must not pass for that of the one that starts.
+        key = {"worker": health.HEARTBEAT_KEY, "flink-runner": health.FLINK_HEARTBEAT_KEY}.get(name)
+        if key is not None:
             with redis.Redis.from_url(self.settings.redis) as client:
-                client.delete(health.HEARTBEAT_KEY)
+                client.delete(key)
 
     def _require_hope(self, probed: health.Health, deadline: float) -> None:
         state = self.supervisor.states().get(probed.part, {})
@@ -195,7 +201,7 @@ class Platform:
     def _stop(self, on_progress: Progress) -> bool:
         there = self.supervisor.pid() is not None
         if there:
-            for group in (APPLICATIONS, INFRASTRUCTURE):
+            for group in (APPLICATIONS + FLINK, INFRASTRUCTURE):
                 self.supervisor.stop_parts(group)
         left = self.supervisor.shut_down()
         if left:

@@ -17,7 +17,7 @@ _ATTEMPTS = 2_000
 def free_settings(home: Path, given: Mapping[str, str] | None = None) -> Settings:
     """Settings for a platform in `home` on free loopback ports; `given` variables win over the choice."""
     taken: set[int] = set()
-    kafka, registry = _free(2, taken), _free(2, taken)
+    kafka, registry, flink = (_free(2, taken) for _ in range(3))
     redis, grpc, http, console = (_free(1, taken) for _ in range(4))
     chosen = {
         "BIGHEAD_HOME": str(home),
@@ -27,6 +27,7 @@ def free_settings(home: Path, given: Mapping[str, str] | None = None) -> Setting
         "BIGHEAD_GRPC": f"{_HOST}:{grpc}",
         "BIGHEAD_HTTP": f"{_HOST}:{http}",
         "BIGHEAD_CONSOLE": f"{_HOST}:{console}",
+        "BIGHEAD_FLINK": f"{_HOST}:{flink}",
     }
     return load(chosen | dict(given or {}))
 

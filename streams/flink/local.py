@@ -10,34 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from bighead.errors import PlatformError
-from bighead.local.flink import JAVA_FOR_FLINK, class_path
-from bighead.local.java import find_java
+from bighead.local.flink import class_path, java_command
 from streams.flink.job import MAIN
-
-# Flink reaches into these packages; its own scripts open them as well.
-OPENED = (
-    "java.base/java.lang",
-    "java.base/java.lang.reflect",
-    "java.base/java.math",
-    "java.base/java.net",
-    "java.base/java.nio",
-    "java.base/java.text",
-    "java.base/java.time",
-    "java.base/java.util",
-    "java.base/java.util.concurrent",
-    "java.base/java.util.concurrent.atomic",
-    "java.base/java.util.concurrent.locks",
-    "java.base/sun.net.util",
-)
-
-
-def java_command(memory_mb: int, folder: Path) -> list[str]:
-    """Java with the memory, a temporary folder in `folder`, and everything that Flink loads."""
-    temporary = folder / "tmp"
-    temporary.mkdir(parents=True, exist_ok=True)
-    opened = [f"--add-opens={package}=ALL-UNNAMED" for package in OPENED]
-    heap = [f"-Xmx{memory_mb}m", "-XX:+UseSerialGC", "-XX:-UsePerfData", f"-Djava.io.tmpdir={temporary}"]
-    return [str(find_java(JAVA_FOR_FLINK)), *heap, *opened, "-cp", ":".join(map(str, class_path()))]
 
 
 def run(description: Mapping[str, Any], folder: Path, *, memory_mb: int = 768, timeout_s: float = 300.0) -> None:
@@ -45,7 +19,7 @@ def run(description: Mapping[str, Any], folder: Path, *, memory_mb: int = 768, t
     folder.mkdir(parents=True, exist_ok=True)
     told = folder / "job.json"
     told.write_text(json.dumps(description))
-    command = [*java_command(memory_mb, folder), MAIN, f"@{told}"]
+    command = [*java_command(memory_mb, folder, class_path()), MAIN, f"@{told}"]
     log = folder / "job.log"
     with log.open("w") as output:
         code = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, timeout=timeout_s).returncode
