@@ -3,8 +3,11 @@
 Everything below such an offset was acknowledged by the state topic before, so a mark may be written for it.
 """
 
+import asyncio
+import logging
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException
 from confluent_kafka.admin import AdminClient
@@ -14,8 +17,10 @@ from bighead.errors import PlatformError
 from bighead.events.kafka import LOGGER
 from streams.flink.names import Place, places_of
 
+_POLL_S = 0.1
 _LOOK_S = 0.5
 _ANSWER_S = 10.0
+_log = logging.getLogger(__name__)
 
 
 class FlinkProgress:
@@ -56,3 +61,44 @@ class FlinkProgress:
         asked = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(name)], request_timeout=_ANSWER_S)
         found = asked[name].result().topic_partitions or []
         return {part.partition: part.offset for part in found if part.offset >= 0}
+
+
+@dataclass
+class Followed:
+    """A group's epoch that a Flink job computes, as the lane counts it when it says what is visible."""
+
+    place: Place
+    offsets: dict[int, int] = field(default_factory=dict)
+
+
+class FlinkFollower:
+    """The groups' epochs that Flink computes, kept current. What it tells of is moved in place."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._progress = FlinkProgress(settings)
+        self._followed: dict[Place, Followed] = {}
+
+    async def take(self, places: Iterable[Place]) -> list[Followed]:
+        """Follows groups; those that were not followed before, with their progress."""
+        new = [Followed(place) for place in places if place not in self._followed]
+        self._followed |= {one.place: one for one in new}
+        if new:
+            await self._move()
+        return new
+
+    async def run(self, moved: Callable[[], Awaitable[None]]) -> None:
+        """Awaits `moved` whenever a job has come further, until cancelled."""
+        while True:
+            await asyncio.sleep(_POLL_S)
+            if self._followed and await self._move():
+                await moved()
+
+    async def _move(self) -> bool:
+        try:
+            changed = await asyncio.to_thread(self._progress.poll, list(self._followed))
+        except PlatformError as error:
+            _log.warning("asked again: %s", error)
+            return False
+        for place, one in self._followed.items():
+            one.offsets.update(self._progress.offsets(place))
+        return changed
