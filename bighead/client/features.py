@@ -3,67 +3,45 @@
 Everything is compiled against the registered schemas before anything is published: a mistake changes nothing.
 """
 
-import importlib.util
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
-from functools import reduce
-from pathlib import Path
-from types import ModuleType
-from typing import TypeVar
 
 from bighead.client.catalog import read_catalog
+from bighead.client.definitions import Definitions, load_definitions
 from bighead.client.publish import Publisher
 from bighead.clock import wall_clock_ms
-from bighead.compile.flink import group_job
+from bighead.compile.changes import Change, Verdict, Who, decide, decide_activation, decide_retirement
+from bighead.compile.reports import Plan, plan_of
 from bighead.config import Settings
-from bighead.errors import BigheadError, ConfigError, DefinitionError
+from bighead.errors import ConfigError, DefinitionError, near
 from bighead.events.base import Event
 from bighead.events.codec import Codec
+from bighead.events.log import read_log
 from bighead.events.message import Position
-from bighead.events.topics import FEATURES_EVENTS, topic_name
-from bighead.events.types import GroupByActivated, GroupByApplied, JoinApplied
-from bighead.features.catalog import ENGINES, FLINK, PYTHON, Catalog, evolve
-from bighead.features.compiled import CompiledGroup, compile_group, compile_join
-from bighead.features.definition import GroupBy, Join
+from bighead.events.topics import FEATURES_EVENTS, MODELS_EVENTS, topic_name
+from bighead.events.types import JoinApplied, JoinRetired, ModelRegistered
+from bighead.features.catalog import Catalog
+from bighead.features.compiled import CompiledGroup, compile_group
+from bighead.features.definition import GroupBy
+from bighead.features.lineage import ModelUse
 from bighead.features.types import columns_of
 
+__all__ = [
+    "Applied",
+    "Change",
+    "Definitions",
+    "Plan",
+    "Verdict",
+    "apply",
+    "compiled_groups",
+    "load_definitions",
+    "models_using",
+    "plan",
+    "retire",
+    "switch",
+]
 SOURCE = "bighead/features"
-Definition = TypeVar("Definition", GroupBy, Join)
-
-
-class Verdict(StrEnum):
-    """What applying a definition does."""
-
-    NEW = "new"
-    CHANGED = "changed"
-    UNCHANGED = "unchanged"
-
-
-@dataclass(frozen=True)
-class Definitions:
-    """What a file defines, by name, in its order."""
-
-    groups: Mapping[str, GroupBy]
-    joins: Mapping[str, Join]
-
-
-@dataclass(frozen=True)
-class Change:
-    """What becomes of one definition. `active` is the epoch that answers afterwards; None for a Join."""
-
-    kind: str
-    name: str
-    verdict: Verdict
-    epoch: int
-    active: int | None = None
-
-    @property
-    def waits(self) -> bool:
-        """Whether the new epoch is filled in the shadow and answers only once it is activated."""
-        return self.active is not None and self.active != self.epoch
 
 
 @dataclass(frozen=True)
@@ -72,19 +50,6 @@ class Applied:
 
     changes: tuple[Change, ...]
     positions: tuple[Position, ...]
-
-
-def load_definitions(path: Path) -> Definitions:
-    """Runs a user's own Python file and collects the GroupBys and Joins of its module level."""
-    module = _run_file(path)
-    found = [value for value in vars(module).values() if isinstance(value, GroupBy | Join)]
-    joins = _by_name("Join", [one for one in found if isinstance(one, Join)])
-    named = [one for one in found if isinstance(one, GroupBy)]
-    parts = [part.group for join in joins.values() for part in join.as_parts() if isinstance(part.group, GroupBy)]
-    groups = _by_name("GroupBy", [*named, *parts])
-    if not groups and not joins:
-        raise DefinitionError(f"{path} defines no GroupBy and no Join at its module level")
-    return Definitions(groups, joins)
 
 
 def apply(
@@ -102,161 +67,72 @@ def apply(
     """
     with _codec(settings) as codec:
         catalog = read_catalog(settings, codec)
-        groups = [_compile(codec, group) for group in definitions.groups.values()]
+        groups = compiled_groups(codec, definitions)
         who = Who(actor, reason, wall_clock_ms())
         joins = tuple(definitions.joins.values())
         changes, events = decide(catalog, groups, joins, who, activate=activate, engine=engine)
         return Applied(changes, _publish(settings, codec, events))
 
 
-def switch(settings: Settings, name: str, epoch: int, *, actor: str, reason: str) -> Applied:
-    """Makes an epoch of a group the one that answers; going back to an earlier one is the same."""
+def plan(settings: Settings, definitions: Definitions, *, activate: bool = False, engine: str | None = None) -> Plan:
+    """What `apply` would do with the same arguments, and what it would cost; raises what `apply` would raise."""
     with _codec(settings) as codec:
-        catalog = read_catalog(settings, codec)
-        if (name, epoch) not in catalog.groups:
-            known = ", ".join(str(one) for group, one in sorted(catalog.groups) if group == name) or "none"
-            raise DefinitionError(f"group {name!r} has no epoch {epoch}; its epochs: {known}")
-        event = _activated(catalog, name, epoch, Who(actor, reason, wall_clock_ms()))
-        return Applied((Change("group", name, Verdict.CHANGED, epoch, epoch),), _publish(settings, codec, [event]))
+        catalog, groups = read_catalog(settings, codec), compiled_groups(codec, definitions)
+        joins = tuple(definitions.joins.values())
+        return plan_of(catalog, groups, joins, activate=activate, engine=engine, now_ms=wall_clock_ms())
 
 
-@dataclass(frozen=True)
-class Who:
-    """Who changes the catalog, why and when."""
-
-    actor: str
-    reason: str
-    at_ms: int
-
-
-def decide(
-    catalog: Catalog,
-    groups: Sequence[CompiledGroup],
-    joins: Sequence[Join],
-    who: Who,
-    *,
-    activate: bool,
-    engine: str | None = None,
-) -> tuple[tuple[Change, ...], list[Event]]:
-    """Pure: what each definition changes in the catalog, and the events that say so. Raises DefinitionError."""
-    decided = [_decide_group(catalog, group, who, activate, engine) for group in groups]
-    after = reduce(evolve, [event for _, events in decided for event in events], catalog)
-    decided += [_decide_join(after, join, who) for join in joins]
-    return tuple(change for change, _ in decided), [event for _, events in decided for event in events]
+def switch(settings: Settings, name: str, epoch: int | None, *, actor: str, reason: str) -> Applied:
+    """Makes an epoch of a group, the newest for None, the one that answers; an earlier one is a roll-back."""
+    with _codec(settings) as codec:
+        who = Who(actor, reason, wall_clock_ms())
+        change, event = decide_activation(read_catalog(settings, codec), name, epoch, who)
+        return Applied((change,), _publish(settings, codec, [event]))
 
 
-def _decide_group(
-    catalog: Catalog, group: CompiledGroup, who: Who, activate: bool, engine: str | None
-) -> tuple[Change, list[Event]]:
-    epoch = catalog.next_epoch(group.name) - 1
-    newest = catalog.groups.get((group.name, epoch))
-    active = catalog.active.get(group.name)
-    events: list[Event] = []
-    verdict = Verdict.UNCHANGED
-    runs_on = _engine(group, engine or (newest.engine if newest else PYTHON))
-    if newest is None or newest.group.hash != group.hash or newest.engine != runs_on:
-        verdict = Verdict.NEW if newest is None else Verdict.CHANGED
-        epoch += 1
-        events.append(
-            GroupByApplied(
-                group=group.name,
-                epoch=epoch,
-                definition=group.to_json(),
-                definition_hash=group.hash,
-                engine=runs_on,
-                actor=who.actor,
-                reason=who.reason,
-                at_ms=who.at_ms,
-            )
-        )
-    if active is None or (activate and active != epoch):
-        events.append(_activated(catalog, group.name, epoch, who))
-        active = epoch
-    return Change("group", group.name, verdict, epoch, active), events
+def retire(settings: Settings, name: str, *, actor: str, reason: str) -> Applied:
+    """Ends a Join, or a group that no Join reads; raises DefinitionError where one does."""
+    with _codec(settings) as codec:
+        who = Who(actor, reason, wall_clock_ms())
+        change, event = decide_retirement(read_catalog(settings, codec), name, who)
+        return Applied((change,), _publish(settings, codec, [event]))
 
 
-def _engine(group: CompiledGroup, engine: str) -> str:
-    """The engine, which can run the group; raises ConfigError or DefinitionError where it cannot."""
-    if engine not in ENGINES:
-        raise ConfigError(f"no stream engine is named {engine!r}; there are {', '.join(ENGINES)}")
-    if engine == FLINK:
-        group_job(group, 1, None)
-    return engine
+def models_using(settings: Settings) -> tuple[Catalog, tuple[ModelUse, ...]]:
+    """The catalog, and what each registered version of a model takes from it."""
+    with _codec(settings) as codec:
+        uses = []
+        for message in read_log(settings, topic_name(settings.topic_prefix, MODELS_EVENTS)):
+            event = codec.decode(message.value)
+            if isinstance(event, ModelRegistered) and event.record.join is not None:
+                inputs = [tensor.name for tensor in event.record.signature.inputs if tensor.source == "feature"]
+                uses.append(ModelUse(event.model, event.version, event.record.join, tuple(inputs)))
+        return read_catalog(settings, codec), tuple(uses)
 
 
-def _decide_join(catalog: Catalog, join: Join, who: Who) -> tuple[Change, list[Event]]:
-    compiled = compile_join(join, {name: catalog.group(name).group for name in catalog.active})
-    known = catalog.joins.get(join.name)
-    if known is not None and known.hash == compiled.hash:
-        return Change("join", join.name, Verdict.UNCHANGED, known.epoch), []
-    epoch = 1 if known is None else known.epoch + 1
-    event = JoinApplied(
-        join=join.name,
-        epoch=epoch,
-        definition=compiled.to_json(),
-        definition_hash=compiled.hash,
-        groups={group.name: catalog.active[group.name] for group in compiled.groups},
-        actor=who.actor,
-        reason=who.reason,
-        at_ms=who.at_ms,
-    )
-    return Change("join", join.name, Verdict.NEW if known is None else Verdict.CHANGED, epoch), [event]
-
-
-def _activated(catalog: Catalog, name: str, epoch: int, who: Who) -> GroupByActivated:
-    return GroupByActivated(
-        group=name,
-        epoch=epoch,
-        previous_epoch=catalog.active.get(name),
-        actor=who.actor,
-        reason=who.reason,
-        at_ms=who.at_ms,
-    )
+def compiled_groups(codec: Codec, definitions: Definitions) -> list[CompiledGroup]:
+    """The groups of a file, checked against the schemas of their topics."""
+    return [_compile(codec, group) for group in definitions.groups.values()]
 
 
 def _publish(settings: Settings, codec: Codec, events: Sequence[Event]) -> tuple[Position, ...]:
     topic = topic_name(settings.topic_prefix, FEATURES_EVENTS)
     publisher = Publisher(settings, SOURCE, codec=codec)
     for event in events:
-        key = event.join if isinstance(event, JoinApplied) else event.group  # type: ignore[attr-defined]
+        key = event.join if isinstance(event, JoinApplied | JoinRetired) else event.group  # type: ignore[attr-defined]
         publisher.publish(event, key=key, topic=topic)
     return tuple(publisher.flush())
 
 
 def _compile(codec: Codec, group: GroupBy) -> CompiledGroup:
+    topic = group.source.topic
     try:
-        schema = codec.latest_schema(group.source.topic)
+        schema = codec.latest_schema(topic)
     except ConfigError as error:
-        raise DefinitionError(f"GroupBy {group.name!r}: {error}") from None
+        known = sorted({subject.rpartition("-")[0] for subject in codec.registry.subjects()})
+        hint = near(topic, known) if topic not in known else ""
+        raise DefinitionError(f"GroupBy {group.name!r}: {error}{hint}") from None
     return compile_group(group, columns_of(schema))
-
-
-def _by_name(kind: str, found: Sequence[Definition]) -> dict[str, Definition]:
-    """Definitions by name; the same one may be found under several variables, two different ones may not."""
-    named: dict[str, Definition] = {}
-    for one in found:
-        if named.setdefault(one.name, one) != one:
-            raise DefinitionError(f"{kind} {one.name!r} is defined twice, differently; give one of them another name")
-    return named
-
-
-def _run_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise DefinitionError(f"{path} is no file; expected a Python file with GroupBys and Joins")
-    spec = importlib.util.spec_from_file_location(f"bighead_definitions_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise DefinitionError(f"{path} is no Python file; expected one that ends in .py")
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.parent.absolute()))  # what lies beside the file can be imported, as when it is run
-    try:
-        spec.loader.exec_module(module)
-    except BigheadError:
-        raise
-    except Exception as error:
-        raise DefinitionError(f"{path} cannot be run: {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.remove(str(path.parent.absolute()))
-    return module
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """`bighead features`: apply definitions, look at them, read values online, and start what batch does with them."""
 
 import asyncio
-import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,18 +12,25 @@ from typing import Any, TypeVar
 import click
 
 from bighead import config
-from bighead.client.catalog import read_catalog
-from bighead.client.features import Applied, apply, load_definitions, switch
+from bighead.client.features import Applied, apply, load_definitions, plan, retire, switch
 from bighead.client.online import OnlineReader
 from bighead.client.redis import RedisPipeline
 from bighead.client.visibility import Visibility
 from bighead.clock import wall_clock_ms
+from bighead.commands.feature_catalog import (
+    cell_text,
+    current_catalog,
+    diff_command,
+    lineage_command,
+    ls_command,
+    search_command,
+    show_command,
+)
+from bighead.commands.feature_plan import plan_lines
 from bighead.commands.text import columns, json_line
 from bighead.config import Settings
 from bighead.errors import InvalidInput
-from bighead.events.codec import Codec
 from bighead.features.catalog import ENGINES, Catalog
-from bighead.features.compiled import describe
 from bighead.features.plan import FeatureRow
 from bighead.features.types import ValueType
 
@@ -35,6 +41,10 @@ Command = TypeVar("Command", bound=Callable[..., object])
 @click.group()
 def command() -> None:
     """Define features once: apply them, read them online, backfill them, make training sets of them."""
+
+
+for one in (ls_command, show_command, diff_command, search_command, lineage_command):
+    command.add_command(one)
 
 
 def _changes(function: Command) -> Command:
@@ -49,6 +59,34 @@ def _changes(function: Command) -> Command:
     return function
 
 
+@command.command("plan")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--activate", is_flag=True, help="As `apply --activate` would do it.")
+@click.option("--engine", type=click.Choice(ENGINES), help="As `apply --engine` would do it.  [default: as it is]")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a definition, groups first.")
+def plan_command(file: Path, activate: bool, engine: str | None, as_json: bool) -> None:
+    """Say what applying a file would build, fill, keep and cost, and what is wrong with it; changes nothing.
+
+    Bytes are those of states, for a key with events in every five minutes. Reads are tiles for each request, when
+    everything before the last midnight is backfilled. Exit code 2: a definition is wrong; the message says which and
+    why.
+
+    \b
+    Examples:
+      bighead features plan examples/flights/features.py
+      bighead features plan examples/flights/features.py --engine flink --json
+    """
+    planned = plan(config.load(), load_definitions(file), activate=activate, engine=engine)
+    if as_json:
+        for group in planned.groups:
+            click.echo(json_line(asdict(group)))
+        for join in planned.joins:
+            click.echo(json_line(asdict(join)))
+        return
+    for line in plan_lines(planned):
+        click.echo(line)
+
+
 @command.command("apply")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--activate", is_flag=True, help="Let changed groups answer at once, before they are filled.")
@@ -60,9 +98,13 @@ def apply_command(
     """Apply the GroupBys and Joins that a Python file of yours defines.
 
     All are checked before anything is changed. What is applied already is left as it is; a changed group is a new
-    epoch, filled beside the old one until it is activated.
+    epoch, filled beside the old one until it is activated. `plan` says all of it before. Exit code 2: a definition is
+    wrong, and nothing was changed.
 
-    Example: bighead features apply examples/flights/features.py --reason "delays of the plane"
+    \b
+    Examples:
+      bighead features apply examples/flights/features.py --reason "delays of the plane"
+      bighead features apply examples/flights/features.py --engine flink
     """
     settings = config.load()
     definitions = load_definitions(file)
@@ -79,64 +121,41 @@ def apply_command(
 
 @command.command("activate")
 @click.argument("group")
-@click.option("--epoch", type=click.IntRange(1), required=True, help="The epoch that answers from now on.")
+@click.argument("epoch", type=click.IntRange(1), required=False)
 @_changes
 def activate_command(
-    group: str, epoch: int, actor: str | None, reason: str, wait_s: float | None, as_json: bool
+    group: str, epoch: int | None, actor: str | None, reason: str, wait_s: float | None, as_json: bool
 ) -> None:
-    """Make an epoch of a group the one that answers; an earlier one is a roll-back.
+    """Make an epoch of a group the one that answers: the newest, or the one named; an earlier one is a roll-back.
 
-    Example: bighead features activate carrier_delay --epoch 2 --reason "filled and compared"
+    It is refused where an applied join could no longer be read. Exit code 2: no such group or epoch, or refused.
+
+    \b
+    Examples:
+      bighead features activate carrier_delay --reason "filled and compared"
+      bighead features activate carrier_delay 1 --reason "epoch 2 counts twice"
     """
     settings = config.load()
     applied = switch(settings, group, epoch, actor=actor or settings.actor, reason=reason or "activated")
     _report(settings, applied, wait_s, as_json)
 
 
-@command.command("ls")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def ls_command(as_json: bool) -> None:
-    """List groups and joins with their epochs.
-
-    Example: bighead features ls
-    """
-    catalog = _catalog(config.load())
-    rows = [*_group_rows(catalog), *_join_rows(catalog)]
-    if as_json:
-        for row in rows:
-            click.echo(json_line(row))
-        return
-    names = ("kind", "name", "epoch", "active", "keys", "features", "source", "cut")
-    click.echo(columns(names, ([_cell(row[name]) for name in names] for row in rows)))
-
-
-@command.command("show")
+@command.command("retire")
 @click.argument("name")
-def show_command(name: str) -> None:
-    """Show a group or a join: definition, types, features.
+@_changes
+def retire_command(name: str, actor: str | None, reason: str, wait_s: float | None, as_json: bool) -> None:
+    """End a join, or a group that no applied join reads: it is neither maintained nor read any more.
 
-    Example: bighead features show carrier_delay
+    Its tables and events stay. Applied again, it is a new epoch. Exit code 2: unknown, or still read by a join.
+
+    \b
+    Examples:
+      bighead features retire flight --reason "no model uses it"
+      bighead features retire carrier_delay --reason "replaced by carrier"
     """
-    catalog = _catalog(config.load())
-    if name in catalog.joins:
-        join = catalog.join(name)
-        shown = {
-            "join": name,
-            "epoch": catalog.joins[name].epoch,
-            "definition": json.loads(join.to_json()),
-            "left": {name: str(kind) for name, kind in join.left_kinds.items()},
-            "columns": {column: str(kind) for column, kind in join.kinds.items()},
-        }
-    else:
-        one = catalog.group(name)
-        shown = {
-            "group": name,
-            "epoch": one.epoch,
-            "cut": _time(one.cut_ms),
-            "definition": json.loads(one.group.to_json()),
-            "features": describe(one.group),
-        }
-    click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+    settings = config.load()
+    applied = retire(settings, name, actor=actor or settings.actor, reason=reason or "retired")
+    _report(settings, applied, wait_s, as_json)
 
 
 @command.command("get")
@@ -147,17 +166,19 @@ def show_command(name: str) -> None:
 def get_command(join: str, keys: tuple[str, ...], as_of: str | None, as_json: bool) -> None:
     """Read the features of one entity from the online store.
 
+    Exit code 2: unknown join, or a key or column that is missing or of the wrong type.
+
     Example: bighead features get flight carrier=UA origin=EWR tailnum=N14228
     """
     settings = config.load()
-    catalog = _catalog(settings)
+    catalog = current_catalog(settings)
     kinds = catalog.join(join).left_kinds
     entity = dict(_key(text, kinds) for text in keys)
     row = asyncio.run(_read(settings, catalog, join, entity, _milliseconds(as_of)))
     if as_json:
         click.echo(json_line(asdict(row)))
         return
-    table = ([name, _cell(value), row.statuses[name]] for name, value in row.values.items())
+    table = ([name, cell_text(value), row.statuses[name]] for name, value in row.values.items())
     click.echo(columns(("feature", "value", "status"), table))
 
 
@@ -198,7 +219,7 @@ def _report(settings: Settings, applied: Applied, wait_s: float | None, as_json:
         if change.waits:
             click.echo(
                 f"{'':11}epoch {change.active} answers until you run: "
-                f"bighead features activate {change.name} --epoch {change.epoch}"
+                f"bighead features activate {change.name} {change.epoch}"
             )
     if wait_s is not None and applied.positions:
         visibility = Visibility(settings)
@@ -206,47 +227,6 @@ def _report(settings: Settings, applied: Applied, wait_s: float | None, as_json:
             visibility.wait(applied.positions, wait_s)
         finally:
             visibility.close()
-
-
-def _catalog(settings: Settings) -> Catalog:
-    codec = Codec(settings.schema_registry)
-    try:
-        return read_catalog(settings, codec)
-    finally:
-        codec.close()
-
-
-def _group_rows(catalog: Catalog) -> list[dict[str, Any]]:
-    return [
-        {
-            "kind": "group",
-            "name": name,
-            "epoch": epoch,
-            "active": catalog.active.get(name) == epoch,
-            "keys": list(one.group.keys),
-            "features": len(one.group.features),
-            "source": one.group.definition.source.topic,
-            "cut": _time(one.cut_ms),
-        }
-        for (name, epoch), one in sorted(catalog.groups.items())
-    ]
-
-
-def _join_rows(catalog: Catalog) -> list[dict[str, Any]]:
-    joins = [(one, catalog.join(name)) for name, one in sorted(catalog.joins.items())]
-    return [
-        {
-            "kind": "join",
-            "name": join.name,
-            "epoch": one.epoch,
-            "active": True,
-            "keys": list(join.definition.left),
-            "features": len(join.kinds),
-            "source": [group.name for group in join.groups],
-            "cut": None,
-        }
-        for one, join in joins
-    ]
 
 
 async def _read(settings: Settings, catalog: Catalog, join: str, entity: dict[str, Any], as_of_ms: int) -> FeatureRow:
@@ -263,17 +243,19 @@ def _key(text: str, kinds: dict[str, ValueType]) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or name not in kinds:
         expected = ", ".join(f"{key}=<{kind}>" for key, kind in kinds.items())
-        raise InvalidInput(f"{text!r} is no key of this join; expected {expected}")
+        raise InvalidInput(f"{text!r} is nothing that this join takes; expected {expected}")
     try:
         match kinds[name]:
             case ValueType.LONG:
                 return name, int(value)
+            case ValueType.DOUBLE:
+                return name, float(value)
             case ValueType.BOOLEAN:
                 return name, {"true": True, "false": False}[value]
             case _:
                 return name, value
     except (ValueError, KeyError):
-        raise InvalidInput(f"key {name!r} is {kinds[name]}; received {value!r}") from None
+        raise InvalidInput(f"{name!r} is {kinds[name]}; received {value!r}") from None
 
 
 def _milliseconds(text: str | None) -> int:
@@ -286,21 +268,6 @@ def _milliseconds(text: str | None) -> int:
     except ValueError:
         raise InvalidInput(f"{text!r} is no time; expected ISO 8601, as 2013-11-01T06:00Z, or milliseconds") from None
     return round((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000)
-
-
-def _time(time_ms: int | None) -> str | None:
-    return None if time_ms is None else datetime.fromtimestamp(time_ms / 1000, UTC).isoformat()
-
-
-def _cell(value: object) -> str:
-    match value:
-        case None:
-            return "-"
-        case bool():
-            return "yes" if value else "no"
-        case list():
-            return ", ".join(value)
-    return str(value)
 
 
 def _batch(*arguments: str) -> None:

@@ -17,7 +17,8 @@ from bighead.features.operations import Op, checked_args
 from bighead.features.windows import Window
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-_WORDS = frozenset({"description", "owner", "tags"})
+WORDS = frozenset({"description", "owner", "tags"})
+"""What is said of a definition for people, and no part of its meaning."""
 
 
 def _named(what: str, name: Any) -> str:
@@ -326,9 +327,9 @@ def join_from_json(value: Mapping[str, Any]) -> Join:
 
 def meaning_hash(definition: Mapping[str, Any]) -> str:
     """SHA-256 of what a definition means: its canonical JSON without what is said of it for people."""
-    meaning = {name: value for name, value in definition.items() if name not in _WORDS}
+    meaning = {name: value for name, value in definition.items() if name not in WORDS}
     if "aggregations" in meaning:
         meaning["aggregations"] = [
-            {name: value for name, value in one.items() if name not in _WORDS} for one in meaning["aggregations"]
+            {name: value for name, value in one.items() if name not in WORDS} for one in meaning["aggregations"]
         ]
     return hashlib.sha256(json.dumps(meaning, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
