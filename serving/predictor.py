@@ -18,6 +18,8 @@ from serving.signature import MAX_ROWS, Row, Signature, Value, output_rows
 from serving.tensors import Array
 
 FEATURES_DEADLINE_S = 1.0
+FEATURES_SHARE = 0.8
+"""The share of a request's time in which features may be read: an answer with some of them missing must still arrive."""
 LIVE, PINNED = "live", "pinned"
 
 
@@ -243,4 +245,4 @@ def _expiry(deadline_s: float | None) -> int | None:
 def _features_budget_s(expiry: int | None) -> float:
     if expiry is None:
         return FEATURES_DEADLINE_S
-    return max(0.0, min(FEATURES_DEADLINE_S, (expiry - perf_counter_ns()) / 1e9))
+    return max(0.0, min(FEATURES_DEADLINE_S, FEATURES_SHARE * (expiry - perf_counter_ns()) / 1e9))

@@ -4,19 +4,24 @@ A failure of the store is never "no events": it gives ERROR statuses, null value
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import repeat
+from time import monotonic
 from typing import Any
 
-from bighead.client.redis import Command, RedisPipeline
-from bighead.errors import DeadlineExceeded, InvalidInput, StoreError, UndecodableEvent
+from bighead.client.redis import Command, HashFields, RedisPipeline
+from bighead.errors import BigheadError, DeadlineExceeded, InvalidInput, UndecodableEvent
 from bighead.features.catalog import Catalog
 from bighead.features.compiled import CompiledJoin
-from bighead.features.plan import FeatureRow, GroupPlan, GroupRead, Status, derive
+from bighead.features.plan import Answer, FeatureRow, GroupPlan, GroupRead, Status, derive
 from bighead.features.tiles import entity_of, store_key
 from bighead.features.types import ValueType
 
 _log = logging.getLogger(__name__)
+WAITING = 0.75
+"""The share of a read's time in which the store may answer; the rest is for what it answered to be merged."""
 _KINDS: dict[ValueType, tuple[type, ...]] = {
     ValueType.LONG: (int,),
     ValueType.DOUBLE: (float, int),
@@ -27,31 +32,48 @@ _KINDS: dict[ValueType, tuple[type, ...]] = {
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A Join with its plans, for as long as the catalog stays the same."""
+    """A Join with the plans of its parts, for as long as the catalog stays the same. kinds: what a request brings."""
 
     catalog: Catalog
     join: CompiledJoin
     plans: tuple[GroupPlan, ...]
+    prefixes: tuple[str, ...]
     epochs: dict[str, int]
+    kinds: tuple[tuple[str, ValueType, tuple[type, ...]], ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Wanted:
-    """One hash to read: a group's plan, its tiles at the query time and the entity's key in the store."""
+    """One hash to read: a group's plan, its tiles at the query time and the command that asks for them."""
 
     plan: GroupPlan
     read: GroupRead
-    key: str
+    command: Command
+
+
+def up_to_date() -> frozenset[str]:
+    """For readers that do not ask whether the stream is behind."""
+    return frozenset()
 
 
 class OnlineReader:
-    """Reads Joins. `catalog` gives the current catalog each time it is called; it must be cheap."""
+    """Reads Joins. Each time they are called, and they must be cheap: `catalog` gives the current catalog, `behind` the
+    source topics of which the store does not reflect the newest events, whose features are STALE.
+    """
 
-    def __init__(self, store: RedisPipeline, prefix: str, catalog: Callable[[], Catalog]) -> None:
+    def __init__(
+        self,
+        store: RedisPipeline,
+        prefix: str,
+        catalog: Callable[[], Catalog],
+        behind: Callable[[], Set[str]] = up_to_date,
+    ) -> None:
         self._store = store
         self._prefix = prefix
         self._catalog = catalog
+        self._behind = behind
         self._prepared: dict[str, _Prepared] = {}
+        self._plans: dict[str, GroupPlan] = {}
         self.failures = 0
 
     def join(self, name: str) -> CompiledJoin:
@@ -63,18 +85,28 @@ class OnlineReader:
     ) -> list[FeatureRow]:
         """One row per entity, in order. `entities` give the Join's keys and request columns; a null key has no events.
 
+        What the store did not answer in time is null with status ERROR; everything else is answered.
         Raises DefinitionError for an unknown Join and InvalidInput for what is missing or of the wrong type.
         """
+        until_s = monotonic() + timeout_s
         prepared = self._prepare(join)
         wanted, places = self._wanted(prepared, entities, as_of_ms)
-        answers = await self._answers(wanted, timeout_s)
+        answers = await self._answers(wanted, until_s)
+        behind = self._behind()
+        columns = [part.columns for part in prepared.join.parts]
+        stale = [plan.group.definition.source.topic in behind for plan in prepared.plans]
         rows: list[FeatureRow] = []
-        for entity, groups in zip(entities, places, strict=True):
+        for entity, keys in zip(entities, places, strict=True):
             values: dict[str, Any] = {}
             statuses: dict[str, str] = {}
-            for part, plan, key in zip(prepared.join.parts, prepared.plans, groups, strict=True):
-                answer = answers.get(key) if key is not None else _nothing(plan)
-                _fill(part.columns, answer, values, statuses)
+            for names, plan, key, is_stale in zip(columns, prepared.plans, keys, stale, strict=True):
+                answer = plan.nothing if key is None else answers.get(key)
+                if answer is None:
+                    values.update(dict.fromkeys(names))
+                    statuses.update(dict.fromkeys(names, Status.ERROR))
+                    continue
+                values.update(zip(names, answer.values, strict=True))
+                statuses.update(zip(names, repeat(Status.STALE) if is_stale else answer.statuses, strict=False))
             derive(prepared.join, entity, values, statuses)
             rows.append(FeatureRow(values, statuses, as_of_ms, prepared.epochs))
         return rows
@@ -84,73 +116,78 @@ class OnlineReader:
         prepared = self._prepared.get(name)
         if prepared is None or prepared.catalog is not catalog:
             join = catalog.join(name)
-            plans = catalog.plans(join)
-            prepared = _Prepared(catalog, join, plans, {plan.group.name: plan.epoch for plan in plans})
+            plans = tuple(map(self._plan, catalog.plans(join)))
+            prefixes = tuple(store_key(self._prefix, plan.group.name, plan.epoch, "") for plan in plans)
+            epochs = {plan.group.name: plan.epoch for plan in plans}
+            kinds = tuple((key, kind, _KINDS[kind]) for key, kind in join.left_kinds.items())
+            prepared = _Prepared(catalog, join, plans, prefixes, epochs, kinds)
             self._prepared[name] = prepared
         return prepared
+
+    def _plan(self, plan: GroupPlan) -> GroupPlan:
+        """The plan that is there already, if it is the same: it keeps what it has decoded."""
+        known = self._plans.get(plan.group.name)
+        if known is None or (known.epoch, known.cut_ms) != (plan.epoch, plan.cut_ms):
+            known = self._plans[plan.group.name] = plan
+        return known
 
     def _wanted(
         self, prepared: _Prepared, entities: Sequence[Mapping[str, Any]], as_of_ms: int
     ) -> tuple[dict[str, _Wanted], list[list[str | None]]]:
-        """The distinct hashes to read, and for each entity its hash in each group (None for a null key)."""
+        """The distinct hashes to read, and for each entity its hash in each part (None for a null key)."""
         wanted: dict[str, _Wanted] = {}
         places: list[list[str | None]] = []
         reads = [plan.at(as_of_ms) for plan in prepared.plans]
+        commands = [_fields(read) for read in reads]
+        answering = [plan.answers(as_of_ms) for plan in prepared.plans]
+        parts = list(
+            zip(prepared.join.parts, prepared.plans, prepared.prefixes, reads, commands, answering, strict=True)
+        )
         for entity in entities:
-            _check_keys(prepared.join, entity)
+            _check_keys(prepared, entity)
             keys: list[str | None] = []
-            for part, plan, read in zip(prepared.join.parts, prepared.plans, reads, strict=True):
+            for part, plan, prefix, read, command, answers in parts:
                 values = part.key_of(entity)
-                key = (
-                    None if None in values else store_key(self._prefix, plan.group.name, plan.epoch, entity_of(values))
-                )
-                if key is not None and key not in wanted and plan.answers(as_of_ms):
-                    wanted[key] = _Wanted(plan, read, key)
+                key = None if None in values else prefix + entity_of(values)
+                if key is not None and answers and key not in wanted:
+                    wanted[key] = _Wanted(plan, read, command.of(key))
                 keys.append(key)
             places.append(keys)
         return wanted, places
 
-    async def _answers(self, wanted: dict[str, _Wanted], timeout_s: float) -> dict[str, list[tuple[Any, Status]]]:
-        """The features of each hash; those that could not be read are left out."""
-        if not wanted:
-            return {}
-        commands: list[Command] = [("HMGET", one.key, *one.read.fields) for one in wanted.values()]
-        try:
-            replies = await self._store.execute(commands, timeout_s)
-        except (StoreError, DeadlineExceeded) as error:
-            self.failures += 1
-            _log.warning("features answered with ERROR: %s", error)
-            return {}
-        answers: dict[str, list[tuple[Any, Status]]] = {}
-        for one, reply in zip(wanted.values(), replies, strict=True):
+    async def _answers(self, wanted: dict[str, _Wanted], until_s: float) -> dict[str, Answer]:
+        """The features of each hash; those that could not be read in time are left out."""
+        left_s = WAITING * (until_s - monotonic())
+        replies = await self._store.ask([one.command for one in wanted.values()], left_s)
+        answers: dict[str, Answer] = {}
+        problem: BigheadError | None = None
+        for (key, one), reply in zip(wanted.items(), replies, strict=True):
+            if isinstance(reply, BigheadError):
+                problem = reply
+                continue
+            if answers and monotonic() > until_s:
+                problem = DeadlineExceeded("the time ended while tiles were merged")
+                break
             try:
-                answers[one.key] = one.plan.evaluate(
-                    one.read, [None if value is None else one.plan.decoded(value) for value in reply]
-                )
+                answers[key] = one.plan.answer(one.read, reply)
             except UndecodableEvent as error:
-                self.failures += 1
-                _log.error("features of %s answered with ERROR: %s", one.key, error)
+                problem = error
+        if problem is not None:
+            self.failures += 1
+            _log.warning("features of %d of %d hashes are ERROR: %s", len(wanted) - len(answers), len(wanted), problem)
         return answers
 
 
-def _fill(
-    columns: Sequence[str],
-    answer: list[tuple[Any, Status]] | None,
-    values: dict[str, Any],
-    statuses: dict[str, str],
-) -> None:
-    for index, column in enumerate(columns):
-        values[column], statuses[column] = answer[index] if answer is not None else (None, Status.ERROR)
+@lru_cache(maxsize=256)
+def _fields(read: GroupRead) -> HashFields:
+    return HashFields(read.fields)
 
 
-def _nothing(plan: GroupPlan) -> list[tuple[Any, Status]]:
-    return plan.evaluate(GroupRead((), (), tuple(() for _ in plan.group.features)), [])
-
-
-def _check_keys(join: CompiledJoin, entity: Mapping[str, Any]) -> None:
-    for name, kind in join.left_kinds.items():
-        if name not in entity:
-            raise InvalidInput(f"join {join.name!r} needs {name!r}; received {sorted(entity) or 'nothing'}")
-        value = entity[name]
-        if value is not None and type(value) not in _KINDS[kind]:
-            raise InvalidInput(f"{name!r} of join {join.name!r} is {kind}; received {value!r}")
+def _check_keys(prepared: _Prepared, entity: Mapping[str, Any]) -> None:
+    name = prepared.join.name
+    for key, kind, types in prepared.kinds:
+        if key not in entity:
+            raise InvalidInput(f"join {name!r} needs {key!r}; received {sorted(entity) or 'nothing'}")
+        value = entity[key]
+        if value is not None and type(value) not in types:
+            raise InvalidInput(f"{key!r} of join {name!r} is {kind}; received {value!r}")

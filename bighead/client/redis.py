@@ -12,10 +12,27 @@ from typing import Any, TypeAlias
 import hiredis
 from redis.asyncio.connection import parse_url
 
-from bighead.errors import DeadlineExceeded, StoreError
+from bighead.errors import BigheadError, DeadlineExceeded, StoreError
 
-Command: TypeAlias = tuple[Any, ...]
-"""A command and its arguments: text, bytes or numbers."""
+Command: TypeAlias = tuple[Any, ...] | bytes
+"""A command and its arguments (text, bytes or numbers), or the bytes of one as they are sent."""
+MOST_UNSENT_BYTES = 32 * 1024 * 1024
+"""What may wait to be sent to a store that does not read; more is refused, so that memory stays bounded."""
+
+
+class _Pipeline:
+    """Commands under way: replies so far, and a future that is done when all are there."""
+
+    __slots__ = ("done", "replies", "size")
+
+    def __init__(self, size: int, done: asyncio.Future[None]) -> None:
+        self.size = size
+        self.done = done
+        self.replies: list[Any] = []
+
+    def fail(self, error: StoreError) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
 
 
 class _Protocol(asyncio.Protocol):
@@ -23,8 +40,7 @@ class _Protocol(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._reader = hiredis.Reader()
-        self._waiting: deque[tuple[asyncio.Future[list[Any]], int]] = deque()
-        self._replies: list[Any] = []
+        self._waiting: deque[_Pipeline] = deque()
         self._transport: asyncio.Transport | None = None
 
     @property
@@ -35,31 +51,33 @@ class _Protocol(asyncio.Protocol):
         self._transport = transport  # type: ignore[assignment]  # a stream connection's transport is a Transport
 
     def data_received(self, data: bytes) -> None:
-        self._reader.feed(data)
-        while (reply := self._reader.gets()) is not False:
-            self._replies.append(reply)
-            future, size = self._waiting[0]
-            if len(self._replies) == size:
+        reader = self._reader
+        reader.feed(data)
+        while (reply := reader.gets()) is not False:
+            pipeline = self._waiting[0]
+            pipeline.replies.append(reply)
+            if len(pipeline.replies) == pipeline.size:
                 self._waiting.popleft()
-                replies, self._replies = self._replies, []
-                if not future.done():
-                    future.set_result(replies)
+                if not pipeline.done.done():
+                    pipeline.done.set_result(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         while self._waiting:
-            future, _ = self._waiting.popleft()
-            if not future.done():
-                future.set_exception(StoreError(f"the online store closed the connection ({exc or 'end of stream'})"))
+            error = StoreError(f"the online store closed the connection ({exc or 'end of stream'})")
+            self._waiting.popleft().fail(error)
 
-    def send(self, commands: Sequence[Command]) -> asyncio.Future[list[Any]]:
-        future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+    def send(self, commands: Sequence[Command]) -> _Pipeline:
+        pipeline = _Pipeline(len(commands), asyncio.get_running_loop().create_future())
         if self._transport is None:
-            future.set_exception(StoreError("the connection to the online store is closed"))
-            return future
-        self._waiting.append((future, len(commands)))
-        self._transport.write(b"".join(hiredis.pack_command(command) for command in commands))
-        return future
+            pipeline.fail(StoreError("the connection to the online store is closed"))
+        elif (unsent := self._transport.get_write_buffer_size()) > MOST_UNSENT_BYTES:
+            pipeline.fail(StoreError(f"the online store reads nothing: {unsent} bytes wait to be sent to it"))
+        else:
+            self._waiting.append(pipeline)
+            pack = hiredis.pack_command
+            self._transport.write(b"".join([one if isinstance(one, bytes) else pack(one) for one in commands]))
+        return pipeline
 
     def close(self) -> None:
         if self._transport is not None:
@@ -76,18 +94,31 @@ class RedisPipeline:
 
     async def execute(self, commands: Sequence[Command], timeout_s: float) -> list[Any]:
         """The replies, in order. Raises StoreError, or DeadlineExceeded after `timeout_s` seconds."""
+        replies = await self.ask(commands, timeout_s)
+        for reply in replies:
+            if isinstance(reply, BigheadError):
+                raise reply
+        return replies
+
+    async def ask(self, commands: Sequence[Command], timeout_s: float) -> list[Any]:
+        """The replies, in order; where one did not come in time or is an error, a BigheadError in its place."""
+        if not commands:
+            return []
+        pipeline = None
+        failure: BigheadError | None = None
         try:
             async with asyncio.timeout(timeout_s):
                 protocol = self._protocol
                 if protocol is None or not protocol.open:
                     protocol = await self._connected()
-                replies = await protocol.send(commands)
+                pipeline = protocol.send(commands)
+                await pipeline.done
         except TimeoutError:
-            raise DeadlineExceeded(f"the online store did not answer within {timeout_s * 1000:.0f} ms") from None
-        for reply in replies:
-            if isinstance(reply, hiredis.ReplyError):
-                raise StoreError(f"the online store refused a command: {reply}")
-        return replies
+            failure = DeadlineExceeded(f"the online store did not answer within {timeout_s * 1000:.0f} ms")
+        except StoreError as error:
+            failure = error
+        replies = [] if pipeline is None else [_checked(reply) for reply in pipeline.replies]
+        return replies if failure is None else replies + [failure] * (len(commands) - len(replies))
 
     async def close(self) -> None:
         """Closes the connection."""
@@ -110,8 +141,28 @@ class RedisPipeline:
         greeting: list[Command] = [("SELECT", self._address.get("db", 0))]
         if "password" in self._address:
             greeting.insert(0, ("AUTH", self._address.get("username", "default"), self._address["password"]))
-        for reply in await protocol.send(greeting):
+        pipeline = protocol.send(greeting)
+        await pipeline.done
+        for reply in pipeline.replies:
             if isinstance(reply, hiredis.ReplyError):
                 protocol.close()
                 raise StoreError(f"the online store at {host}:{port} refused the connection: {reply}")
         return protocol
+
+
+def _checked(reply: Any) -> Any:
+    refused = isinstance(reply, hiredis.ReplyError)
+    return StoreError(f"the online store refused a command: {reply}") if refused else reply
+
+
+class HashFields:
+    """HMGET of the same fields of many hashes, packed once."""
+
+    def __init__(self, fields: Sequence[bytes]) -> None:
+        self._head = b"*%d\r\n$5\r\nHMGET\r\n$" % (len(fields) + 2)
+        self._tail = b"\r\n" + b"".join(b"$%d\r\n%b\r\n" % (len(field), field) for field in fields)
+
+    def of(self, key: str) -> bytes:
+        """The command for one hash."""
+        name = key.encode()
+        return b"%b%d\r\n%b%b" % (self._head, len(name), name, self._tail)

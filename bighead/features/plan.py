@@ -3,19 +3,26 @@
 Pure. A plan depends on the query time only through the current five minutes, so one is reused for all of them.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
-from typing import Any
+from functools import cached_property, lru_cache
+from itertools import repeat
+from typing import Any, NamedTuple
 
+from bighead.features.cache import ByteCache
 from bighead.features.compiled import CompiledGroup, CompiledJoin
 from bighead.features.operations import State
 from bighead.features.tiles import StateCodec, state_of_store_value, store_field
-from bighead.features.windows import FIVE_MINUTES_MS, Level, Window, cover, floor_to
+from bighead.features.windows import FIVE_MINUTES_MS, SIZES_MS, Level, Window, cover, floor_to
 
-CACHED_STATES = 20_000
-"""Tiles of a group that are kept decoded. Most do not change any more, and popular entities are read all the time."""
+CACHED_TILES_BYTES = 16 * 1024 * 1024
+CACHED_MERGED_BYTES = 32 * 1024 * 1024
+"""What a group's plan keeps: decoded tiles, and the merged tiles of entities. Most tiles do not change any more, and
+popular entities are read all the time."""
+_OVERHEAD_BYTES = 100
+_FEATURE_BYTES = 150
 
 
 class Status(StrEnum):
@@ -30,13 +37,30 @@ class Status(StrEnum):
     ERROR = "ERROR"
 
 
-@dataclass(frozen=True)
+class Answer(NamedTuple):
+    """The values of a group's features and their statuses, in the order of the group."""
+
+    values: Sequence[Any]
+    statuses: Sequence[Status]
+
+
+@dataclass(frozen=True, eq=False)
 class GroupRead:
-    """The tiles to read for a group, and for each feature which of them it merges."""
+    """The tiles to read for a group. The first ones are closed: they end before the query, and seldom change.
+
+    merges: for each feature which of the closed tiles it merges. grows: for each tile after them the features that
+    merge it.
+    """
 
     tiles: tuple[tuple[Level, int], ...]
     fields: tuple[bytes, ...]
     merges: tuple[tuple[int, ...], ...]
+    grows: tuple[tuple[int, ...], ...]
+
+    @cached_property
+    def closed(self) -> int:
+        """How many tiles are closed."""
+        return len(self.tiles) - len(self.grows)
 
 
 class GroupPlan:
@@ -47,9 +71,12 @@ class GroupPlan:
         self.epoch = epoch
         self.cut_ms = cut_ms
         self.codec = StateCodec(group)
-        self._empty = [cell.empty for cell in group.cells]
+        self._empty = tuple(group.cells[feature.cell].empty for feature in group.features)
+        self._merges = [(feature.cell, group.cells[feature.cell].operation.merge) for feature in group.features]
+        self._finish = [feature.answer for feature in group.features]
         self._built = lru_cache(maxsize=8)(self._build)
-        self.decoded = lru_cache(maxsize=CACHED_STATES)(self._decoded)
+        self._tiles_kept: ByteCache[list[State]] = ByteCache(CACHED_TILES_BYTES)
+        self._merged_kept: ByteCache[tuple[State, ...]] = ByteCache(CACHED_MERGED_BYTES)
 
     def at(self, query_ms: int) -> GroupRead:
         """The tiles that answer a query at `query_ms`."""
@@ -68,34 +95,81 @@ class GroupPlan:
             return not (self.group.snapshot and self.group.longest_ms is None)
         return self.group.as_of_ms(query_ms) >= self.cut_ms
 
-    def evaluate(self, read: GroupRead, states: Sequence[State | None]) -> list[tuple[Any, Status]]:
-        """The group's features from the states of the tiles of `read`, in order; None is a tile without events."""
-        answers: list[tuple[Any, Status]] = []
-        parts = [[None if state is None else state[where] for state in states] for where in self.codec.cell_slices]
-        for feature, indices in zip(self.group.features, read.merges, strict=True):
-            merged, mine = self._empty[feature.cell], parts[feature.cell]
-            merge = self.group.cells[feature.cell].operation.merge
-            for index in indices:
-                part = mine[index]
-                if part is not None:
-                    merged = merge(merged, part)
-            value = feature.answer(merged)
-            answers.append((value, Status.OK if merged[0] and value is not None else Status.EMPTY))
-        return answers
+    @cached_property
+    def nothing(self) -> Answer:
+        """The features of an entity without events."""
+        return self._answer(self._empty)
 
-    def _decoded(self, value: bytes) -> State:
-        """The state of a tile as the online store holds it; see `store_value`. To be called as `decoded`."""
-        return self.codec.decode(state_of_store_value(value))
+    def answer(self, read: GroupRead, values: Sequence[bytes | None]) -> Answer:
+        """The group's features from what the online store holds of the tiles of `read`, in order.
+
+        None is a tile without events. Raises UndecodableEvent for one that is broken.
+        """
+        closed = read.closed
+        merged = self._closed(read, tuple(values[:closed]))
+        growing = values[closed:]
+        if any(growing):
+            states = list(merged)
+            for value, features in zip(growing, read.grows, strict=True):
+                if value is not None:
+                    cells = self._decoded(value)
+                    for index in features:
+                        cell, merge = self._merges[index]
+                        states[index] = merge(states[index], cells[cell])
+            return self._answer(states)
+        return self._answer(merged)
+
+    def _answer(self, states: Sequence[State]) -> Answer:
+        values = [finish(state) for finish, state in zip(self._finish, states, strict=True)]
+        known = [value is not None and state[0] for value, state in zip(values, states, strict=True)]
+        return Answer(values, [Status.OK if one else Status.EMPTY for one in known])
+
+    def _closed(self, read: GroupRead, values: tuple[bytes | None, ...]) -> tuple[State, ...]:
+        """For each feature its closed tiles merged, the oldest first."""
+        kept = self._merged_kept.get((read, values))
+        if kept is None:
+            tiles = [None if value is None else self._decoded(value) for value in values]
+            kept = tuple(map(self._merged, read.merges, self._empty, self._merges, repeat(tiles)))
+            size = sum(_OVERHEAD_BYTES + len(value) for value in values if value is not None)
+            self._merged_kept.put((read, values), kept, size + _FEATURE_BYTES * len(kept))
+        return kept
+
+    def _merged(
+        self,
+        places: tuple[int, ...],
+        state: State,
+        how: tuple[int, Callable[[State, State], State]],
+        tiles: Sequence[list[State] | None],
+    ) -> State:
+        cell, merge = how
+        for place in places:
+            cells = tiles[place]
+            if cells is not None:
+                state = merge(state, cells[cell])
+        return state
+
+    def _decoded(self, value: bytes) -> list[State]:
+        """The state of each cell of a tile as the online store holds it; see `store_value`."""
+        kept = self._tiles_kept.get(value)
+        if kept is None:
+            state = self.codec.decode(state_of_store_value(value))
+            kept = [state[where] for where in self.codec.cell_slices]
+            self._tiles_kept.put(value, kept, 2 * len(value) + _OVERHEAD_BYTES * (1 + len(kept)))
+        return kept
 
     def _build(self, query_ms: int) -> GroupRead:
-        places: dict[tuple[Level, int], int] = {}
-        by_window: dict[Window | None, tuple[int, ...]] = {}
-        for feature in self.group.features:
-            if feature.window not in by_window:
-                tiles = self._tiles(feature.window, query_ms)
-                by_window[feature.window] = tuple(places.setdefault(tile, len(places)) for tile in tiles)
-        fields = tuple(store_field(level, start_ms) for level, start_ms in places)
-        return GroupRead(tuple(places), fields, tuple(by_window[feature.window] for feature in self.group.features))
+        by_window = {one.window: self._tiles(one.window, query_ms) for one in self.group.features}
+        tiles = dict.fromkeys(tile for window in by_window.values() for tile in window)
+        growing = [tile for tile in tiles if _end_ms(*tile) > query_ms]
+        closed = [tile for tile in tiles if tile not in growing]
+        place = {tile: index for index, tile in enumerate(closed)}
+        read_by = [by_window[feature.window] for feature in self.group.features]
+        return GroupRead(
+            (*closed, *growing),
+            tuple(store_field(level, start_ms) for level, start_ms in (*closed, *growing)),
+            tuple(tuple(place[tile] for tile in window if tile in place) for window in read_by),
+            tuple(tuple(index for index, window in enumerate(read_by) if tile in window) for tile in growing),
+        )
 
     def _tiles(self, window: Window | None, query_ms: int) -> list[tuple[Level, int]]:
         if window is not None:
@@ -103,6 +177,11 @@ class GroupPlan:
         if self.cut_ms is None:
             return [(Level.ALL, 0)]
         return [(Level.BASE, self.cut_ms), *cover(self.cut_ms, query_ms, self.group.levels)]
+
+
+def _end_ms(level: Level, start_ms: int) -> float:
+    """Where a tile ends; what lies before a start ends there, and everything since one never does."""
+    return start_ms if level is Level.BASE else start_ms + SIZES_MS.get(level, math.inf)
 
 
 @dataclass(frozen=True)
@@ -118,16 +197,18 @@ class FeatureRow:
 def derive(join: CompiledJoin, entity: Mapping[str, Any], values: dict[str, Any], statuses: dict[str, str]) -> None:
     """Adds what the request brings and the join's derivations to `values` and `statuses`.
 
-    What reads an ERROR is an ERROR, and so is arithmetic that leaves 64 bits.
+    What reads an ERROR is an ERROR, and so is arithmetic that leaves 64 bits; what reads something STALE is STALE.
     """
     for name, value in join.request_values(entity).items():
         values[name], statuses[name] = value, Status.EMPTY if value is None else Status.OK
     for name, expression in join.derivations.items():
-        value, broken = None, any(statuses[column] == Status.ERROR for column in expression.columns)
+        read = {statuses[column] for column in expression.columns}
+        value, broken = None, Status.ERROR in read
         if not broken:
             try:
                 value = expression.evaluate(values)
             except OverflowError:
                 broken = True
         values[name] = value
-        statuses[name] = Status.ERROR if broken else Status.EMPTY if value is None else Status.OK
+        known = Status.STALE if Status.STALE in read else Status.EMPTY if value is None else Status.OK
+        statuses[name] = Status.ERROR if broken else known

@@ -3,14 +3,16 @@
 import asyncio
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
+import hiredis
 import pytest
 import redis
 
 from bighead.client.online import OnlineReader
 from bighead.client.redis import RedisPipeline
 from bighead.config import Settings
-from bighead.errors import DefinitionError, InvalidInput
+from bighead.errors import DeadlineExceeded, DefinitionError, InvalidInput, StoreError
 from bighead.features import Aggregation, EventSource, GroupBy, Join, Keys, Op
 from bighead.features.catalog import Catalog, GroupEpoch, JoinEpoch
 from bighead.features.compiled import CompiledGroup, compile_group, compile_join
@@ -128,6 +130,110 @@ def test_a_store_that_does_not_answer_gives_errors_not_empty_values(settings: Se
     assert set(row.statuses.values()) == {"ERROR"}
     assert set(row.values.values()) == {None}
     assert failures == 1
+
+
+class Relay:
+    """Passes everything to a real store, and of its replies only the first `most`, as a store that stalls would."""
+
+    def __init__(self, settings: Settings, most: int) -> None:
+        self._address = urlsplit(settings.redis)
+        self._left, self._replies = most, hiredis.Reader()
+        self._ended = asyncio.Event()
+
+    async def __aenter__(self) -> str:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        port = self._server.sockets[0].getsockname()[1]
+        return f"redis://127.0.0.1:{port}{self._address.path}"
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        await self._ended.wait()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        store_reader, store_writer = await asyncio.open_connection(self._address.hostname, self._address.port)
+        passing = asyncio.create_task(self._pass_replies(store_reader, writer))
+        while data := await reader.read(65536):
+            store_writer.write(data)
+        await passing
+        for one in (store_writer, writer):
+            one.close()
+        self._ended.set()
+
+    async def _pass_replies(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while self._left and (byte := await reader.read(1)):
+            writer.write(byte)
+            self._replies.feed(byte)
+            self._left -= self._replies.gets() is not False
+
+
+def test_what_came_in_time_is_answered_and_the_rest_is_an_error(settings: Settings) -> None:
+    fold_into(settings, EVENTS)
+    entities = [{"carrier": carrier, "gate": 1} for carrier in ("UA", "AA")]  # three hashes: gate 1 is read once
+    query_ms = MIDNIGHT_MS + 2 * HOUR_MS + 1
+
+    async def run() -> tuple[Any, int]:
+        async with Relay(settings, most=3) as address:  # the reply to SELECT, and those of UA and gate 1
+            store = RedisPipeline(address)
+            reader = OnlineReader(store, settings.topic_prefix, lambda: known)
+            rows = await reader.read("flight", entities, query_ms, 0.3)
+            await store.close()
+            return rows, reader.failures
+
+    known = catalog()
+    (first, second), failures = asyncio.run(run())
+    assert failures == 1
+    assert first.values == join_features(JOIN, {"flights": EVENTS}, entities[0], query_ms)
+    assert "ERROR" not in first.statuses.values()
+    broken = {name for name, status in second.statuses.items() if status == "ERROR"}
+    assert broken == {*(feature.name for feature in CARRIER.features), "late"}
+    assert {second.values[name] for name in broken} == {None}
+    assert second.values["gate_delay_last"] == first.values["gate_delay_last"]
+
+
+async def test_a_pipeline_gives_the_replies_that_came_and_an_error_for_each_other(settings: Settings) -> None:
+    store = RedisPipeline(settings.redis)
+    replies = await store.ask([("PING",), ("NOSUCH",), ("BLPOP", "nothing", "0.3"), ("PING",)], 0.1)
+    assert replies[0] == b"PONG"
+    assert [type(reply) for reply in replies[1:]] == [StoreError, DeadlineExceeded, DeadlineExceeded]
+    assert await store.execute([("ECHO", "after")], 5.0) == [b"after"]  # late replies are not taken for newer ones
+    with pytest.raises(StoreError, match="refused a command: ERR unknown command"):
+        await store.execute([("NOSUCH",)], 5.0)
+    await store.close()
+
+
+def test_features_are_stale_where_the_stream_is_behind(settings: Settings) -> None:
+    fold_into(settings, EVENTS)
+
+    async def run(topics: set[str]) -> Any:
+        store = RedisPipeline(settings.redis)
+        reader = OnlineReader(store, settings.topic_prefix, lambda: known, lambda: topics)
+        rows = await reader.read("flight", [{"carrier": "UA", "gate": 9}], MIDNIGHT_MS + 3 * HOUR_MS, 5.0)
+        await store.close()
+        return rows[0]
+
+    known = catalog()
+    fresh, stale = asyncio.run(run({"weather"})), asyncio.run(run({"flights"}))
+    assert set(fresh.statuses.values()) == {"OK", "EMPTY"}
+    assert set(stale.statuses.values()) == {"STALE"}
+    assert stale.values == fresh.values
+
+
+def test_kept_tiles_are_not_taken_for_newer_ones(settings: Settings) -> None:
+    known, entity = catalog(), {"carrier": "UA", "gate": 1}
+    late = event(MIDNIGHT_MS - DAY_MS, "UA", 1, 100, 9)
+    query_ms = MIDNIGHT_MS + 2 * HOUR_MS + 1
+
+    async def run() -> None:
+        store = RedisPipeline(settings.redis)
+        reader = OnlineReader(store, settings.topic_prefix, lambda: known)
+        for events in (EVENTS[:1], EVENTS[:3], EVENTS, [*EVENTS, late]):
+            fold_into(settings, events)
+            for _ in range(2):
+                (row,) = await reader.read("flight", [entity], query_ms, 5.0)
+                assert row.values == join_features(JOIN, {"flights": events}, entity, query_ms)
+        await store.close()
+
+    asyncio.run(run())
 
 
 def test_a_broken_tile_is_an_error_of_its_group_only(settings: Settings) -> None:
