@@ -19,7 +19,7 @@ from serving.tensors import Array
 
 FEATURES_DEADLINE_S = 1.0
 FEATURES_SHARE = 0.8
-"""The share of a request's time in which features may be read: an answer with some of them missing must still arrive."""
+"""The share of a request's time in which features may be read, so that an answer without some of them still arrives."""
 LIVE, PINNED = "live", "pinned"
 
 
