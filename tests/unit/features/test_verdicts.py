@@ -30,9 +30,8 @@ def answered_online(group: CompiledGroup, event: SourceEvent) -> dict[str, objec
     tiles = fold(group, codec, rows, lambda keys: [None for _ in keys])
     stored = {(tile.key.level, tile.key.start_ms): store_value(0, 1, codec.encode(tile.state)) for tile in tiles}
     read = plan.at(AT_MS + 1)
-    states = [plan.decoded(stored[tile]) if tile in stored else None for tile in read.tiles]
-    answers = plan.evaluate(read, states)
-    return {feature.name: value for feature, (value, _) in zip(group.features, answers, strict=True)}
+    answer = plan.answer(read, [stored.get(tile) for tile in read.tiles])
+    return {feature.name: value for feature, value in zip(group.features, answer.values, strict=True)}
 
 
 @pytest.mark.parametrize("op", Op)
