@@ -1,35 +1,36 @@
 """Backfills: the tiles of a group below a cut, from its source's Delta table, kept in Delta and published.
 
-Knows Spark. Doing it again gives the same tiles, replaces the table's content and changes nothing in any store.
+Knows Spark. Doing it again gives the same tiles, and changes nothing in any store.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
-from batch.publishing import LEVEL, SENT_SCHEMA, sender_task, wait_until_stored
+from batch.filling import fill, tiles_below
+from batch.publishing import SENT_SCHEMA, sender_task, wait_until_stored
 from batch.tables import TableVersion, read_version, source_events, table_path, version_of
-from batch.views import Views
 from bighead.client.publish import Publisher
 from bighead.client.visibility import Visibility
 from bighead.clock import wall_clock_ms
-from bighead.compile.spark import START, events_sql, floor_sql, merged_sql, quoted
 from bighead.config import Settings
 from bighead.errors import ConfigError
 from bighead.events.topics import FEATURES_EVENTS, topic_name
 from bighead.events.types import BackfillCompleted
 from bighead.features.catalog import Catalog, GroupEpoch
-from bighead.features.compiled import CompiledGroup
-from bighead.features.windows import DAY_MS, SIZES_MS, Level, ceil_to
+from bighead.features.windows import DAY_MS, ceil_to
 
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Backfilled:
-    """What a backfill of one group made. next_offsets: of each state partition, after its last published tile."""
+    """What a backfill of one group made.
+
+    days, kept_days: how many days of the tile table were filled, and how many were right already. next_offsets: of
+    each state partition, after its last published tile.
+    """
 
     group: str
     epoch: int
@@ -38,6 +39,8 @@ class Backfilled:
     events: int
     table: TableVersion
     source: TableVersion
+    days: int
+    kept_days: int
     next_offsets: Mapping[int, int]
 
 
@@ -53,24 +56,13 @@ def newest_epochs(catalog: Catalog, names: list[str] | None) -> list[GroupEpoch]
     """The newest epoch of each group (of all, for None): a new one is filled before it is activated."""
     newest: dict[str, GroupEpoch] = {}
     for (name, epoch), applied in catalog.groups.items():
-        if name not in newest or epoch > newest[name].epoch:
+        if not applied.retired and (name not in newest or epoch > newest[name].epoch):
             newest[name] = applied
     unknown = sorted(set(names or ()) - set(newest))
     if unknown or not newest:
         applied_names = ", ".join(sorted(newest)) or "none; apply a definition: `bighead features apply FILE`"
         raise ConfigError(f"no group {', '.join(unknown) or 'at all'} is applied; there are {applied_names}")
     return [newest[name] for name in sorted(newest) if names is None or name in names]
-
-
-def needed_from_ms(group: CompiledGroup, level: Level, cut_ms: int) -> int:
-    """The first start of this level below the cut that a query at or after the cut can read; the cut if none.
-
-    A window begins on a multiple of its hop, and a midnight ends every level: below the cut a cover holds no tile finer
-    than the hop. A query at the cut looks back furthest, so what begins before its window's start is never read again.
-    """
-    size_ms = SIZES_MS[level]
-    windows = [feature.window for feature in group.features if feature.window and feature.window.hop_ms <= size_ms]
-    return min([cut_ms, *(ceil_to(window.start_ms(cut_ms), size_ms) for window in windows)])
 
 
 def backfill_all(
@@ -83,29 +75,37 @@ def backfill_all(
 def backfill(
     spark: SparkSession, settings: Settings, applied: GroupEpoch, cut_ms: int, progress: Progress
 ) -> Backfilled:
-    """Computes, keeps and publishes the tiles of one group below the cut; returns when all are acknowledged."""
+    """Fills and publishes the tiles of one group below the cut; returns when all are acknowledged.
+
+    Days that were filled of the same events are kept, so a run that died goes on where it was.
+    """
     group, name = applied.group, applied.group.name
     source = group.definition.source.table
     source_version = version_of(spark, table_path(settings.lake, source))
     events = source_events(spark, settings.lake, group, source_version)
-    path = table_path(settings.lake, f"_tiles/{name}/{applied.epoch}")
-    progress(f"{name}: computing tiles from {source} version {source_version}")
-    tiles_below(spark, events, group, cut_ms).write.format("delta").mode("overwrite").option(
-        "overwriteSchema", "true"
-    ).save(path)
-    version = version_of(spark, path)
-    tiles, summed, next_offsets = _publish(settings, applied, read_version(spark, path, version))
-    progress(f"{name}: {tiles} tiles published, from {path} version {version}")
+    path = tiles_path(settings, applied)
+    progress(f"{name}: filling tiles from {source} version {source_version}")
+    filled = fill(spark, group, events, path, cut_ms, progress)
+    found = tiles_below(spark, group, read_version(spark, path, filled.version), cut_ms)
+    tiles, summed, next_offsets = _publish(settings, applied, found)
+    progress(f"{name}: {tiles} tiles published, from {path} version {filled.version}")
     return Backfilled(
         group=name,
         epoch=applied.epoch,
         cut_ms=cut_ms,
         tiles=tiles,
         events=summed,
-        table=TableVersion(path, version),
+        table=TableVersion(path, filled.version),
         source=TableVersion(source, source_version),
+        days=len(filled.days),
+        kept_days=filled.kept,
         next_offsets=next_offsets,
     )
+
+
+def tiles_path(settings: Settings, applied: GroupEpoch) -> str:
+    """Where the tile table of a group's epoch lies."""
+    return table_path(settings.lake, f"_tiles/{applied.group.name}/{applied.epoch}")
 
 
 def complete(settings: Settings, backfilled: Sequence[Backfilled], wait_s: float, progress: Progress) -> None:
@@ -142,26 +142,6 @@ def complete(settings: Settings, backfilled: Sequence[Backfilled], wait_s: float
             visibility.wait(positions, wait_s)
         finally:
             visibility.close()
-
-
-def tiles_below(spark: SparkSession, events: DataFrame, group: CompiledGroup, cut_ms: int) -> DataFrame:
-    """The tiles that queries at or after the cut can read; BASE is everything before it."""
-    view = Views(spark, group.name)
-    time = F.col(quoted(group.definition.source.time))
-    from_ms = {level: needed_from_ms(group, level, cut_ms) for level in group.levels if level is not Level.ALL}
-    below = events.where(time < cut_ms)
-    finer = view(events_sql(group, view(below.where(time >= min(from_ms.values())), "source")), "events")
-    parts: list[str] = []
-    for level, start_ms in from_ms.items():
-        finer = view(merged_sql(group, finer, floor_sql(START, SIZES_MS[level])), level.name)
-        if start_ms < cut_ms:
-            parts.append(f"SELECT '{level}' AS {LEVEL}, * FROM {finer} WHERE {START} >= {start_ms}L")
-    if Level.ALL in group.levels:
-        every = view(events_sql(group, view(below, "all_source")), "all_events")
-        # Not a bare number, which GROUP BY would take for the position of a column.
-        base = view(merged_sql(group, every, f"CAST('{cut_ms}' AS BIGINT)"), "base")
-        parts.append(f"SELECT '{Level.BASE}' AS {LEVEL}, * FROM {base}")
-    return spark.sql(" UNION ALL ".join(parts))
 
 
 def _publish(settings: Settings, applied: GroupEpoch, tiles: DataFrame) -> tuple[int, int, dict[int, int]]:

@@ -40,8 +40,8 @@ def tiles_of(spark: SparkSession, group: CompiledGroup, source: DataFrame, level
     finer = view(events_sql(group, inputs), "events")
     parts = []
     for level, size_ms in reversed(SIZES_MS.items()):
-        finer = view(merged_sql(group, finer, floor_sql(START, size_ms)), level.name)
         if level in levels:
+            finer = view(merged_sql(group, finer, floor_sql(START, size_ms)), level.name)
             parts.append(f"SELECT '{level}' AS {LEVEL}, * FROM {finer}")
     return spark.sql(" UNION ALL ".join(parts))
 
