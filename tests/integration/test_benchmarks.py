@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks import __main__ as command
-from benchmarks import freshness, lane, predictions
+from benchmarks import freshness, lane, online, predictions
 from benchmarks.report import Report, as_json, as_text
 
 pytestmark = pytest.mark.slow
@@ -50,6 +50,10 @@ def test_freshness() -> None:
 
 def test_lane() -> None:
     check(lane.run(events=5_000, agent_events=1_000), 3)
+
+
+def test_online() -> None:
+    check(online.run(seconds=1, events=2_000), 6)
 
 
 def test_predictions() -> None:
