@@ -95,6 +95,6 @@ class StoreError(BigheadError):
 
 def near(name: object, known: Iterable[str]) -> str:
     """What to add to a message about a name that is unknown: the nearest of those there are, or all of them."""
-    names = list(known)
+    names = [str(one) for one in known]
     found = get_close_matches(str(name), names, n=1)
     return f"; did you mean {found[0]!r}?" if found else f"; there are {', '.join(names) or 'none'}"

@@ -29,18 +29,28 @@ def _named(what: str, name: Any) -> str:
     return name
 
 
+def _listed(what: str, values: Any, *kinds: type) -> tuple[Any, ...]:
+    """A list of values of these kinds; a single one is no list of its letters."""
+    expected = " or ".join("name" if kind is str else kind.__name__ for kind in kinds)
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        raise DefinitionError(f"{what} are {values!r}; expected a list of {expected}")
+    for value in values:
+        if not isinstance(value, kinds):
+            raise DefinitionError(f"{what} hold {value!r}; expected {expected}")
+    return tuple(values)
+
+
+def _mapped(what: str, values: Any) -> None:
+    if not isinstance(values, Mapping) or not all(isinstance(one, str) for one in (*values, *values.values())):
+        raise DefinitionError(f"{what} is {values!r}; expected a dictionary from name to text")
+
+
 def _unique(what: str, names: Iterable[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
             raise DefinitionError(f"{what} {name!r} is defined twice")
         seen.add(name)
-
-
-def _tags(tags: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(tags, str) or not all(isinstance(one, str) for one in tags):
-        raise DefinitionError(f"tags are {tags!r}; expected a list of words, for example ['delay', 'carrier']")
-    return tuple(tags)
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,7 @@ class _Source:
         for name, value in (("topic", self.topic), ("table", self.table), ("time", self.time)):
             if not isinstance(value, str) or not value:
                 raise DefinitionError(f"a source's {name} is {value!r}; expected a name")
+        _mapped("a source's select", self.select)
         for column in self.select:
             _named("column of `select`", column)
 
@@ -107,17 +118,22 @@ class Aggregation:
     tags: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "tags", _tags(self.tags))
         try:
-            object.__setattr__(self, "op", Op(self.op))
-        except ValueError:
-            raise DefinitionError(f"{self.op!r} is not an operation{near(str(self.op).upper(), Op)}") from None
+            self._check()
+        except DefinitionError as error:
+            raise DefinitionError(f"{self.op} of {self.column!r}: {error}") from None
+
+    def _check(self) -> None:
+        if self.op not in list(Op):
+            raise DefinitionError(f"{self.op!r} is not an operation{near(str(self.op).upper(), Op)}")
+        for name in (self.column, *(() if self.bucket is None else (self.bucket,))):
+            if not isinstance(name, str):
+                raise DefinitionError(f"a column is {name!r}; expected the name of one that the source selects")
+        object.__setattr__(self, "op", Op(self.op))
+        object.__setattr__(self, "tags", _listed("tags", self.tags, str))
         object.__setattr__(self, "args", checked_args(self.op, self.args))
-        if isinstance(self.windows, str):
-            raise DefinitionError(
-                f"windows of {self.column!r} are {self.windows!r}; expected a list, for example ['1h', '1d']"
-            )
-        object.__setattr__(self, "windows", tuple(str(Window.parse(text)) for text in self.windows))
+        windows = _listed("windows", self.windows, str)
+        object.__setattr__(self, "windows", tuple(str(Window.parse(text)) for text in windows))
 
     @property
     def spans(self) -> tuple[Window | None, ...]:
@@ -143,27 +159,32 @@ class GroupBy:
 
     def __post_init__(self) -> None:
         _named("name of a GroupBy", self.name)
-        object.__setattr__(self, "tags", _tags(self.tags))
         try:
-            object.__setattr__(self, "accuracy", Accuracy(self.accuracy))
-        except ValueError:
-            raise DefinitionError(
-                f"GroupBy {self.name!r}: accuracy is {self.accuracy!r}; expected {' or '.join(Accuracy)}"
-            ) from None
-        object.__setattr__(self, "keys", tuple(self.keys))
-        object.__setattr__(self, "aggregations", tuple(self.aggregations))
+            self._check()
+        except DefinitionError as error:
+            raise DefinitionError(f"GroupBy {self.name!r}: {error}") from None
+
+    def _check(self) -> None:
+        if not isinstance(self.source, EventSource | EntitySource):
+            raise DefinitionError(f"source is {self.source!r}; expected an EventSource or an EntitySource")
+        object.__setattr__(self, "tags", _listed("tags", self.tags, str))
+        if self.accuracy not in list(Accuracy):
+            raise DefinitionError(f"accuracy is {self.accuracy!r}{near(str(self.accuracy).upper(), Accuracy)}")
+        object.__setattr__(self, "accuracy", Accuracy(self.accuracy))
+        object.__setattr__(self, "keys", _listed("keys", self.keys, str))
+        object.__setattr__(self, "aggregations", _listed("aggregations", self.aggregations, Aggregation))
         if not self.keys:
-            raise DefinitionError(f"GroupBy {self.name!r} has no keys; name at least one column")
+            raise DefinitionError("there are no keys; name at least one column")
         if not self.aggregations:
-            raise DefinitionError(f"GroupBy {self.name!r} has no aggregations; add at least one")
-        _unique(f"GroupBy {self.name!r}: key", self.keys)
-        _unique(f"GroupBy {self.name!r}: feature", self.feature_names())
+            raise DefinitionError("there are no aggregations; add at least one")
+        _unique("key", self.keys)
+        _unique("feature", self.feature_names())
         if isinstance(self.source, EntitySource):
             self._check_entity()
 
     def _check_entity(self) -> None:
         for aggregation in self.aggregations:
-            what = f"GroupBy {self.name!r}: {aggregation.op} of {aggregation.column!r} over an EntitySource"
+            what = f"{aggregation.op} of {aggregation.column!r} over an EntitySource"
             if aggregation.windows or (aggregation.op is not Op.LAST and not self.reverses):
                 raise DefinitionError(
                     f"{what}; an entity has its last value before the query: use Op.LAST without windows, or an "
@@ -200,8 +221,13 @@ class Part:
     keys: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.group, GroupBy | str):
+            raise DefinitionError(
+                f"a part is of {self.group!r}; expected a GroupBy, or the name of one that is applied"
+            )
         if self.prefix is not None:
             _named("prefix of a part", self.prefix)
+        _mapped("a part's keys", self.keys)
 
     @property
     def group_name(self) -> str:
@@ -231,15 +257,23 @@ class Join:
 
     def __post_init__(self) -> None:
         _named("name of a Join", self.name)
-        object.__setattr__(self, "tags", _tags(self.tags))
-        object.__setattr__(self, "left", tuple(self.left))
-        object.__setattr__(self, "parts", tuple(self.parts))
+        try:
+            self._check()
+        except DefinitionError as error:
+            raise DefinitionError(f"Join {self.name!r}: {error}") from None
+
+    def _check(self) -> None:
+        object.__setattr__(self, "tags", _listed("tags", self.tags, str))
+        object.__setattr__(self, "left", _listed("left", self.left, str))
+        object.__setattr__(self, "parts", _listed("parts", self.parts, GroupBy, Part, str))
         if not self.left or not self.parts:
-            raise DefinitionError(f"Join {self.name!r} needs at least one key in `left` and one group in `parts`")
-        _unique(f"Join {self.name!r}: key", self.left)
+            raise DefinitionError("it needs at least one key in `left` and one group in `parts`")
+        _unique("key", self.left)
         _unique(
-            f"Join {self.name!r}: part", (f"{one.prefix or ''} {one.group_name}".strip() for one in self.as_parts())
+            "part", (f"{one.prefix}: {one.group_name}" if one.prefix else one.group_name for one in self.as_parts())
         )
+        _mapped("derivations", self.derivations)
+        _mapped("request", self.request)
         for name in self.derivations:
             _named("name of a derivation", name)
         for name in self.request:

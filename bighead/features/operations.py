@@ -286,6 +286,8 @@ def operation(op: Op, kind: ValueType, column: str) -> OperationRow:
 def checked_args(op: Op, args: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of `op`, checked; raises DefinitionError for one that is missing, unknown or out of range."""
     row = OPERATIONS[op]
+    if not isinstance(args, Mapping):
+        raise DefinitionError(f"args are {args!r}; expected a dictionary, for example {{'k': 3}}")
     unknown, missing = sorted(set(args) - set(row.args)), sorted(set(row.args) - set(args))
     if unknown:
         raise DefinitionError(f"{op} takes {', '.join(row.args) or 'no arguments'}; received {', '.join(unknown)}")

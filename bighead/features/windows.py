@@ -17,6 +17,7 @@ DAY_MS = 24 * HOUR_MS
 
 _UNITS_MS = {"m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
 _TEXT = re.compile(r"(\d+)\s*(m|min|h|d)")
+_OTHER_UNITS = re.compile(r"(\d+)\s*(minutes?|mins?|hours?|hr|days?|w|weeks?)")
 
 
 class Level(StrEnum):
@@ -76,10 +77,16 @@ class Window:
         """Reads `10m`, `1h` or `7d`."""
         match = _TEXT.fullmatch(text.strip()) if isinstance(text, str) else None
         if match is None:
-            raise DefinitionError(
-                f"a window is {text!r}; expected a number and m, h or d, for example '10m', '1h', '7d'"
-            )
+            raise DefinitionError(f"a window is {text!r}; expected a number and m, h or d{_meant(text)}")
         return cls(int(match[1]) * _UNITS_MS[match[2][0]])
+
+
+def _meant(text: str) -> str:
+    match = _OTHER_UNITS.fullmatch(text.strip().lower()) if isinstance(text, str) else None
+    if match is None:
+        return ", for example '10m', '1h', '7d'"
+    days = 7 if match[2].startswith("w") else 1
+    return f"; did you mean '{int(match[1]) * days}{'d' if days > 1 else match[2][0]}'?"
 
 
 def levels_for(windows: tuple[Window | None, ...]) -> tuple[Level, ...]:

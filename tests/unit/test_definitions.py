@@ -37,24 +37,67 @@ def test_a_window_has_one_name_however_it_is_written() -> None:
     assert Aggregation("delay", Op.SUM, ["60m", "24h"]).windows == ("1h", "1d")
 
 
+EVERYTHING = COLUMNS | {"fuel": ValueType.DOUBLE, "tags": ValueType.LIST_STRING, "legs": ValueType.MAP_LONG}
+
+
+def wrong(*values: Any, **named: Any) -> Any:
+    """What no type checker would let through."""
+    return named or values
+
+
+def one(*given: Any, **more: Any) -> GroupBy:
+    return group(aggregations=[Aggregation(*given, **more)])
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
         (lambda: group(name="Carrier Delay"), "name of a GroupBy is 'Carrier Delay'; expected lower case"),
-        (lambda: group(keys=[]), "'carrier' has no keys"),
-        (lambda: group(aggregations=[]), "'carrier' has no aggregations"),
-        (lambda: group(aggregations=[Aggregation("delay", Op.SUM), Aggregation("delay", Op.SUM)]), "defined twice"),
-        (lambda: Aggregation("delay", Op.SUM, ["1 week"]), "a window is '1 week'; expected a number and m, h or d"),
-        (lambda: Aggregation("delay", Op.SUM, ["7m"]), "not a whole number of its hops"),
-        (lambda: Aggregation("delay", Op.SUM, ["0h"]), "not a whole number of its hops"),
-        (lambda: Aggregation("delay", Op.SUM, "1h"), "expected a list"),
-        (lambda: Aggregation("delay", "MEDIAN"), "'MEDIAN' is not an operation; did you mean"),  # type: ignore[arg-type]
+        (lambda: group(keys=[]), "GroupBy 'carrier': there are no keys"),
+        (lambda: group(keys="carrier"), "GroupBy 'carrier': keys are 'carrier'; expected a list"),
+        (lambda: group(keys=["carrier", "carrier"]), "GroupBy 'carrier': key 'carrier' is defined twice"),
+        (lambda: group(source="flights"), "GroupBy 'carrier': source is 'flights'; expected an EventSource"),
+        (lambda: group(aggregations=[]), "GroupBy 'carrier': there are no aggregations"),
+        (lambda: group(aggregations=Aggregation("delay", Op.SUM)), "GroupBy 'carrier': aggregations are .* a list"),
+        (lambda: group(aggregations=["delay"]), "GroupBy 'carrier': aggregations hold 'delay'; expected Aggregation"),
+        (lambda: group(aggregations=[Aggregation("delay", Op.SUM)] * 2), "'carrier_delay_sum' is defined twice"),
+        (lambda: group(accuracy="SNAPSHOTS"), "accuracy is 'SNAPSHOTS'; did you mean 'SNAPSHOT'"),
+        (lambda: group(tags="delay"), "tags are 'delay'; expected a list"),
+        (lambda: one("delay", Op.SUM, ["1 week"]), "SUM of 'delay': a window is '1 week'; .* did you mean '7d'"),
+        (lambda: one("delay", Op.SUM, ["2hours"]), "a window is '2hours'; .* did you mean '2h'"),
+        (lambda: one("delay", Op.SUM, ["30s"]), "a window is '30s'; expected a number and m, h or d, for example"),
+        (lambda: one("delay", Op.SUM, ["7m"]), "not a whole number of its hops"),
+        (lambda: one("delay", Op.SUM, ["0h"]), "not a whole number of its hops"),
+        (lambda: one("delay", Op.SUM, "1h"), "SUM of 'delay': windows are '1h'; expected a list"),
+        (lambda: one("delay", Op.SUM, [60]), "SUM of 'delay': windows hold 60; expected name"),
+        (lambda: one("delay", "AVERGE"), "AVERGE of 'delay': 'AVERGE' is not an operation; did you mean 'AVERAGE'"),
+        (lambda: one("delay", "FOLD"), "'FOLD' is not an operation"),
+        (lambda: one(7, Op.SUM), "SUM of 7: a column is 7; expected the name"),
+        (lambda: one("delay", Op.LAST_K), "LAST_K of 'delay': LAST_K needs k, for example args={'k': 3}"),
+        (lambda: one("delay", Op.LAST_K, args={"k": 0}), "LAST_K of 'delay': k is 0; expected a whole number from 1"),
+        (lambda: one("delay", Op.LAST_K, args={"k": 2.0}), "k is 2.0; expected a whole number"),
+        (lambda: one("delay", Op.LAST_K, args={"n": 3}), "LAST_K takes k; received n"),
+        (lambda: one("delay", Op.LAST_K, args=3), "args are 3; expected a dictionary"),
+        (lambda: one("delay", Op.SUM, args={"k": 3}), "SUM takes no arguments; received k"),
+        (lambda: one("delay", Op.APPROX_PERCENTILE, args={"p": 0.5}), "p is 0.5; expected a list of ranks"),
+        (lambda: one("delay", Op.APPROX_PERCENTILE, args={"p": [50]}), "expected a list of ranks from 0 to 1"),
         (lambda: source(time=""), "a source's time is ''"),
-        (lambda: Join("j", left=[], parts=["carrier"]), "needs at least one key"),
-        (lambda: Join("j", left=Keys("carrier"), parts=["a", "a"]), "part 'a' is defined twice"),
+        (lambda: source(topic=None), "a source's topic is None"),
+        (lambda: source(select=["delay"]), "a source's select is \\['delay'\\]; expected a dictionary"),
+        (lambda: source(select={"Delay": "delay"}), "column of `select` is 'Delay'; expected lower case"),
+        (lambda: Join("j", left=[], parts=["carrier"]), "Join 'j': it needs at least one key"),
+        (lambda: Join("j", left="carrier", parts=["carrier"]), "Join 'j': left are 'carrier'; expected a list"),
+        (
+            lambda: Join("j", left=["carrier"], parts=wrong(7)),
+            "Join 'j': parts hold 7; expected GroupBy or Part or name",
+        ),
+        (lambda: Join("j", left=Keys("carrier"), parts=["a", "a"]), "Join 'j': part 'a' is defined twice"),
+        (lambda: Join("j", Keys("carrier"), ["a"], wrong(x=1)), "Join 'j': derivations is {'x': 1}; expected a dict"),
+        (lambda: Part("carrier", prefix="Ours"), "prefix of a part is 'Ours'; expected lower case"),
+        (lambda: Part(*wrong(7)), "a part is of 7; expected a GroupBy"),
         (
             lambda: group(source=EntitySource(topic="planes", table="planes", time="at_ms")),
-            "an entity has its last value before the query",
+            "GroupBy 'carrier': AVERAGE of 'delay' over an EntitySource; an entity has its last value",
         ),
     ],
 )
@@ -67,20 +110,40 @@ def test_a_wrong_definition_is_refused_when_it_is_built(build: Any, message: str
     ("wrong", "message"),
     [
         (group(keys=["carier"]), "unknown column 'carier'; did you mean 'carrier'"),
+        (one("dely", Op.SUM), "unknown column 'dely'; did you mean 'delay'"),
+        (one("delay", Op.SUM, bucket="carier"), "unknown column 'carier'; did you mean 'carrier'"),
+        (one("delay", Op.SUM, bucket="fuel"), "bucket 'fuel' is double; buckets are long, string or boolean"),
+        (one("legs", Op.SUM, bucket="carrier"), "SUM of 'legs' is by the keys of a map already; remove bucket"),
+        (one("tags", Op.SUM), "SUM cannot read column 'tags' of type array<string>; it reads double, long"),
+        (one("fuel", Op.HISTOGRAM), "HISTOGRAM cannot read column 'fuel' of type double; it reads boolean, long"),
+        (one("carrier", Op.SUM), "SUM cannot read column 'carrier' of type string; it reads double, long"),
+        (one("late", Op.AVERAGE), "CAST it to INTEGER"),
         (group(source=source(time="delai")), "unknown column 'delai'; did you mean 'delay'"),
         (group(source=source(time="carrier")), "time 'carrier' must be a column of type long"),
         (group(source=source(where="delay")), "where 'delay' is long; expected a condition"),
         (group(source=source(where="now() > at_ms")), "'NOW\\(\\)' is not supported"),
         (group(source=source(where="delay >")), "is not valid SQL"),
-        (group(aggregations=[Aggregation("carrier", Op.SUM)]), "SUM cannot read column 'carrier' of type string"),
-        (group(aggregations=[Aggregation("late", Op.AVERAGE)]), "CAST it to INTEGER"),
+        (group(source=source(select={"carrier": "carier", "delay": "delay"})), "did you mean 'carrier'"),
         (group(source=source(select={"carrier": "carrier", "delay": "NULL"})), "always null"),
+        (group(source=source(select={"carrier": "carrier", "delay": "carrier + 1"})), "takes numbers"),
+        (
+            group(source=source(select={"carrier": "carrier", "delay": "legs + 1"})),
+            "lists and maps can be named|takes numbers",
+        ),
         (group(source=source(select={"carrier": "delay * 1.5", "delay": "delay"})), "key 'carrier' is double"),
+        (group(keys=["tags"]), "key 'tags' is array<string>; keys are long, string or boolean"),
+        (
+            group(
+                source=EntitySource(topic="flights", table="flights", time="at_ms", reversal="late"),
+                aggregations=[Aggregation("delay", Op.MAX)],
+            ),
+            "MAX of 'delay' cannot take rows back, as a source with `reversal` does; COUNT, SUM, AVERAGE, LAST",
+        ),
     ],
 )
 def test_a_definition_is_checked_against_its_source(wrong: GroupBy, message: str) -> None:
     with pytest.raises(DefinitionError, match=message) as caught:
-        compile_group(wrong, COLUMNS)
+        compile_group(wrong, EVERYTHING)
     assert "GroupBy 'carrier' over topic 'flights'" in str(caught.value)
 
 
