@@ -89,7 +89,7 @@ def one(*given: Any, **more: Any) -> GroupBy:
         (lambda: Join("j", left="carrier", parts=["carrier"]), "Join 'j': left are 'carrier'; expected a list"),
         (
             lambda: Join("j", left=["carrier"], parts=wrong(7)),
-            "Join 'j': parts hold 7; expected GroupBy or Part or name",
+            "Join 'j': parts hold 7; expected GroupBy or Part",
         ),
         (lambda: Join("j", left=Keys("carrier"), parts=["a", "a"]), "Join 'j': part 'a' is defined twice"),
         (lambda: Join("j", Keys("carrier"), ["a"], wrong(x=1)), "Join 'j': derivations is {'x': 1}; expected a dict"),
