@@ -269,7 +269,20 @@ def docs_outputs() -> Outputs:
     return {ROOT / "docs" / "events.md": event_docs(read_schemas(SCHEMAS), read_schemas(SCHEMAS / "records"))}
 
 
-GENERATORS: tuple[Callable[[], Outputs], ...] = (event_outputs, proto_outputs, docs_outputs)
+def features_outputs() -> Outputs:
+    """The tables of operations, verdicts and states inside the guide to definitions."""
+    from bighead.compile.verdicts import states, table  # as above: the event classes have to be there
+
+    path = ROOT / "docs" / "features.md"
+    text = path.read_text()
+    for name, written in (("operations", table()), ("states", states())):
+        start, end = f"<!-- {name}: written by infra/codegen.py -->\n", f"<!-- /{name} -->"
+        before, _, rest = text.partition(start)
+        text = before + start + written + end + rest.partition(end)[2]
+    return {path: text}
+
+
+GENERATORS: tuple[Callable[[], Outputs], ...] = (event_outputs, proto_outputs, docs_outputs, features_outputs)
 
 
 def main(arguments: list[str]) -> int:

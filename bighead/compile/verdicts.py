@@ -3,7 +3,7 @@
 Pure. An engine's verdict on a group is None where it runs all of it, else the reason why it does not.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 
 from bighead.compile import flink
@@ -79,6 +79,21 @@ def table() -> str:
     """The operations as a table in Markdown: what they read and give, and each engine's verdict."""
     heading = ["operation", "args", "reads", "gives", "takes rows back", *VERDICTS]
     rows = [[*_facts(op), *(_cell_text(op, engine) for engine in VERDICTS)] for op in Op]
+    return _markdown(heading, rows)
+
+
+def states() -> str:
+    """The columns of each operation's state as a table in Markdown, for the first type of input that it reads."""
+    rows = []
+    for op, row in OPERATIONS.items():
+        kind = next(one for one in (ValueType.DOUBLE, ValueType.LONG, ValueType.STRING) if one in row.inputs)
+        columns = row.build(kind, {name: _EXAMPLE_ARGS[name] for name in row.args}).columns
+        rows.append([str(op), str(kind), ", ".join(f"`{column.name}` {column.kind}" for column in columns)])
+    heading = ["operation", "input", "columns of its state"]
+    return _markdown(heading, rows)
+
+
+def _markdown(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in [heading, ["---"] * len(heading), *rows]) + "\n"
 
 
