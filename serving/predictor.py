@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from time import perf_counter_ns
 from typing import Protocol
 
+from bighead.client.feature_values import check_entities
 from bighead.errors import DeadlineExceeded, DefinitionError, InvalidInput, NotReady, UnknownModel
 from bighead.features.plan import FeatureRow
 from serving.signature import MAX_ROWS, Row, Signature, Value, output_rows
@@ -192,8 +193,9 @@ class Predictor:
     async def features(
         self, join: str, entities: Sequence[Row], as_of_ms: int | None = None, deadline_s: float | None = None
     ) -> tuple[int, Sequence[FeatureRow]]:
-        """The features of some entities and the time as of which they were read."""
+        """The features of up to 1,000 entities and the time as of which they were read."""
         at_ms = self._clock_ms() if as_of_ms is None else as_of_ms
+        check_entities(entities)
         _check_request(entities, at_ms)
         return at_ms, await self.reader.read(join, entities, at_ms, _features_budget_s(_expiry(deadline_s)))
 

@@ -1,4 +1,4 @@
-"""REST: `/predict` by entity keys, and the JSON form of the Open Inference Protocol, over the same predictor.
+"""REST: `/predict` and `/features` by entity keys, and the JSON form of the Open Inference Protocol.
 
 Translates only; errors take their HTTP codes from the table that gRPC uses.
 """
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import Response
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
 from starlette.exceptions import HTTPException
 
@@ -44,6 +44,30 @@ class PredictBody(_Body):
     as_of_ms: StrictInt | None = None
 
 
+class FeaturesBody(_Body):
+    """A request for the features of up to 1,000 entities by the keys of a join. No as_of_ms: now."""
+
+    join: StrictStr
+    entities: list[dict[str, Scalar]]
+    as_of_ms: StrictInt | None = None
+
+
+class VectorBody(BaseModel):
+    """The features of one entity. A status is OK, EMPTY, STALE or ERROR; a list or map is an array or object."""
+
+    values: dict[str, Any]
+    statuses: dict[str, str]
+
+
+class FeaturesAnswer(BaseModel):
+    """The features of the entities, in their order, and the generation of each group that was read."""
+
+    join: str
+    as_of_ms: int
+    feature_epochs: dict[str, int]
+    vectors: list[VectorBody]
+
+
 class TensorBody(BaseModel):
     """An input tensor, its data nested or flat."""
 
@@ -67,10 +91,8 @@ class InferBody(BaseModel):
     outputs: list[OutputBody] = []
 
 
-class Json(Response):
+class Json(JSONResponse):
     """JSON in which NaN and infinities, which JSON does not have, are null."""
-
-    media_type = "application/json"
 
     def render(self, content: object) -> bytes:
         try:
@@ -100,6 +122,14 @@ def build(predictor: Predictor) -> FastAPI:
     async def predict(body: PredictBody) -> Response:
         entities = [Entity(entity.keys, entity.inputs) for entity in body.entities]
         return Json(_predictions(await predictor.predict(body.model, body.version, entities, body.as_of_ms)))
+
+    @app.post("/features", response_model=FeaturesAnswer, tags=["features"])
+    async def features(body: FeaturesBody) -> Response:
+        """The columns of a join for some entities, all as of the same time."""
+        as_of_ms, rows = await predictor.features(body.join, body.entities, body.as_of_ms)
+        vectors = [{"values": row.values, "statuses": row.statuses} for row in rows]
+        epochs = rows[0].epochs
+        return Json({"join": body.join, "as_of_ms": as_of_ms, "feature_epochs": epochs, "vectors": vectors})
 
     _add_inference(app, predictor)
     return app

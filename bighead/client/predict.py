@@ -9,27 +9,11 @@ import grpc
 
 from bighead.client.proto.prediction_pb2 import Entity, PredictRequest, PredictResponse
 from bighead.client.proto.value_pb2 import FeatureStatus
+from bighead.client.rpc import error_of
 from bighead.client.values import Row, Value, read, write
-from bighead.errors import (
-    BigheadError,
-    DeadlineExceeded,
-    InvalidInput,
-    ModelError,
-    NotReady,
-    Overloaded,
-    PlatformError,
-    UnknownModel,
-)
+from bighead.errors import InvalidInput
 
 _PREDICT = "/bighead.v1.Prediction/Predict"
-_ERRORS: dict[grpc.StatusCode, type[BigheadError]] = {
-    grpc.StatusCode.NOT_FOUND: UnknownModel,
-    grpc.StatusCode.INVALID_ARGUMENT: InvalidInput,
-    grpc.StatusCode.FAILED_PRECONDITION: ModelError,
-    grpc.StatusCode.UNAVAILABLE: NotReady,
-    grpc.StatusCode.RESOURCE_EXHAUSTED: Overloaded,
-    grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +73,7 @@ class PredictionClient:
         try:
             return _answer(self._predict(_request(model, entities, inputs, version, as_of_ms), timeout=timeout_s))
         except grpc.RpcError as error:
-            raise _error(self._address, error) from error
+            raise error_of(self._address, error) from error
 
     def close(self) -> None:
         """Closes the connection."""
@@ -131,7 +115,7 @@ class AsyncPredictionClient:
         try:
             return _answer(await self._predict(request, timeout=timeout_s))
         except grpc.RpcError as error:
-            raise _error(self._address, error) from error
+            raise error_of(self._address, error) from error
 
     async def close(self) -> None:
         """Closes the connection."""
@@ -183,8 +167,3 @@ def _answer(response: PredictResponse) -> Predictions:
         ),
         latency_us=dict(response.latency_us),
     )
-
-
-def _error(address: str, error: grpc.RpcError) -> BigheadError:
-    status, details = error.code(), error.details()
-    return _ERRORS.get(status, PlatformError)(f"{address} answered {status.name}: {details}")

@@ -17,9 +17,8 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from bighead import health
+from bighead.client.feature_values import MAX_ENTITIES, AsyncFeaturesClient, FeaturesClient
 from bighead.client.predict import AsyncPredictionClient, PredictionClient
-from bighead.client.proto.features_pb2 import GetFeaturesRequest, GetFeaturesResponse
-from bighead.client.values import read
 from bighead.config import Settings
 from bighead.errors import InvalidInput, NotReady, UnknownModel
 from bighead.events.served import served_features
@@ -314,17 +313,24 @@ def store(settings: Settings, events: list[SourceEvent]) -> None:
 
 
 def check_features(settings: Settings, as_of_ms: int, expected: Mapping[str, object]) -> None:
-    request = GetFeaturesRequest(join="flight", as_of_ms=as_of_ms)
-    request.entities.add().keys["carrier"].string_value = "UA"
-    with grpc.insecure_channel(settings.grpc) as channel:
-        method = channel.unary_unary(
-            "/bighead.v1.Features/GetFeatures",
-            request_serializer=GetFeaturesRequest.SerializeToString,
-            response_deserializer=GetFeaturesResponse.FromString,
-        )
-        answer = method(request)
-    values = [read(value) for value in answer.vectors[0].values]
-    assert dict(zip(answer.feature_names, values, strict=True)) == expected
+    entities = [{"carrier": "UA"}, *({"carrier": f"X{number}"} for number in range(MAX_ENTITIES - 1))]
+    with FeaturesClient(settings.grpc) as client:
+        rows = client.read("flight", entities, as_of_ms=as_of_ms)
+        assert (len(rows), rows[0].values, rows[0].epochs) == (MAX_ENTITIES, expected, {"carrier": 1})
+        assert set(rows[0].statuses.values()) == {"OK"}
+        assert set(rows[-1].statuses.values()) == {"EMPTY"}
+        with pytest.raises(InvalidInput, match="INVALID_ARGUMENT: join 'flights' is not applied"):
+            client.read("flights", entities[:1])
+    assert asyncio.run(read_async(settings, as_of_ms)) == expected
+    body = {"join": "flight", "entities": entities, "as_of_ms": as_of_ms}
+    answer = httpx.post(f"http://{settings.http}/features", json=body, timeout=30).json()
+    assert (len(answer["vectors"]), answer["vectors"][0]["values"]) == (MAX_ENTITIES, expected)
+
+
+async def read_async(settings: Settings, as_of_ms: int) -> dict[str, object]:
+    async with AsyncFeaturesClient(settings.grpc) as client:
+        (row,) = await client.read("flight", [{"carrier": "UA"}], as_of_ms=as_of_ms)
+        return row.values
 
 
 def test_a_server_that_is_asked_to_stop_answers_what_it_has_begun(registry: Registry) -> None:
