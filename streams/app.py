@@ -78,7 +78,7 @@ def _services(settings: Settings, wanted: list[str]) -> dict[str, ServiceT]:
         made["lane"] = LaneService(settings, codec, dead_letters, catalog)
     if "materializer" in wanted:
         guard = Guard(codec, dead_letters, "materializer", settings)
-        made["materializer"] = MaterializerService(settings, guard, catalog)
+        made["materializer"] = MaterializerService(settings, codec, guard, catalog)
     if "registry" in wanted:
         made["registry"] = RegistryService(settings)
     if "monitoring" in wanted:

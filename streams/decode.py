@@ -6,7 +6,7 @@ Knows the codec and nothing of groups' meaning. What cannot be decoded is handed
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Batch:
-    """Decoded messages, row by row: where each lies, when Kafka took it, which schema wrote it, and its fields.
+    """Decoded messages, row by row: the message, which schema wrote it, and its fields.
 
     spans: the rows of each partition, in offset order. addressed: for a replayed dead letter, its row and the stage
     that it is meant for.
@@ -40,12 +40,20 @@ class Batch:
 
     records: Sequence[Record]
     spans: Mapping[int, slice]
-    offsets: Ints
-    timestamps_ms: Ints
-    schema_ids: Ints
+    schema_ids: Sequence[int]
     values: Sequence[Mapping[str, Any]]
     addressed: Mapping[int, str]
     failures: Sequence[Failure]
+
+    @cached_property
+    def offsets(self) -> Ints:
+        """Where the rows lie in their partitions."""
+        return np.array([record.offset for record in self.records], np.int64)
+
+    @cached_property
+    def timestamps_ms(self) -> Ints:
+        """When Kafka took them."""
+        return np.array([record.timestamp for record in self.records], np.int64)
 
 
 @dataclass
@@ -93,9 +101,7 @@ class Decoder:
         return Batch(
             records=rows.records,
             spans=spans,
-            offsets=np.array([record.offset for record in rows.records], np.int64),
-            timestamps_ms=np.array([record.timestamp for record in rows.records], np.int64),
-            schema_ids=np.array(rows.schema_ids, np.int64),
+            schema_ids=rows.schema_ids,
             values=rows.values,
             addressed=rows.addressed,
             failures=rows.failures,

@@ -1,7 +1,6 @@
 """The inputs of all groups of a topic, as columns: what is named is taken as it is, what is computed goes to DuckDB.
 
-Rows on which an expression fails (an overflow) are found by halving, and handed back with the reason. A few rows are
-evaluated one by one, as the reference does it: starting a query would take longer, while events wait.
+Rows on which an expression fails (an overflow) are found by halving, and handed back with the reason.
 """
 
 import math
@@ -19,7 +18,6 @@ from bighead.features.expressions import Expression
 from bighead.features.fold import Column, Mask, column_of, dtype_of
 from bighead.features.types import ValueType, clean
 
-FEW_ROWS = 32
 REVERSED = "__reversed"
 _ARROW = {
     ValueType.LONG: pa.int64(),
@@ -61,6 +59,10 @@ class Evaluator:
     def __init__(self, groups: Sequence[CompiledGroup], connection: duckdb.DuckDBPyConnection) -> None:
         self._projections = [_Projection(group, connection) for group in groups]
 
+    def agrees(self, events: Events) -> bool:
+        """Whether DuckDB and the reference compute the same for these events, whatever the groups."""
+        return all(one.agrees(events) for one in self._projections)
+
     def evaluate(self, events: Events) -> list[Evaluated]:
         """One result per group, in order; rows in the order of the events."""
         known: dict[str, Column] = {}
@@ -72,11 +74,12 @@ class _Projection:
 
     def __init__(self, group: CompiledGroup, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
-        self._where, self._reversal = group.where, group.reversal
+        self._reversal = group.reversal
         self._named = {name: one for name, one in group.inputs.items() if one.tree.key == "column"}
         self._computed = {name: one for name, one in group.inputs.items() if name not in self._named}
         self._conditions = [one for one in (group.where, group.reversal) if one is not None]
         read = {name for one in (*self._computed.values(), *self._conditions) for name in one.columns}
+        self._doubles = [name for name in sorted(read) if group.columns[name] is ValueType.DOUBLE]
         self._arrow = {name: _ARROW[group.columns[name]] for name in sorted(read)}
         texts = input_columns(group, "duckdb")
         self._keep = f'{texts[KEEP]} AS "{KEEP}"'
@@ -93,10 +96,13 @@ class _Projection:
         found = self._evaluate(events)
         return Evaluated(found.keep, {**named, **found.columns}, found.errors, found.reversed)
 
+    def agrees(self, events: Events) -> bool:
+        """DuckDB orders NaN above every number, and it alone decides what then becomes of a comparison."""
+        doubles = self._doubles
+        return not doubles or all(_finite(event, doubles) for event in events)
+
     def _evaluate(self, events: Events) -> Evaluated:
         """What is computed."""
-        if len(events) <= FEW_ROWS and all(_finite(event, self._arrow) for event in events):
-            return self._by_row(events)
         arrays = {name: pa.array([event.get(name) for event in events], kind) for name, kind in self._arrow.items()}
         # A row that reads no column is still a row.
         table = pa.table(arrays or {"row": pa.nulls(len(events))})
@@ -138,30 +144,13 @@ class _Projection:
         back = np.asarray(found[REVERSED], np.bool_) if self._reversal else None
         return Evaluated(np.asarray(found[KEEP], np.bool_), columns, {}, back)
 
-    def _by_row(self, events: Events) -> Evaluated:
-        keep, back, errors = np.zeros(len(events), np.bool_), np.zeros(len(events), np.bool_), dict[int, Exception]()
-        found: dict[str, list[Any]] = {name: [None] * len(events) for name in self._computed}
-        for index, event in enumerate(events):
-            try:
-                if self._where is None or self._where.evaluate(event) is True:
-                    for name, values in found.items():
-                        values[index] = clean(self._computed[name].evaluate(event))
-                    back[index] = self._reversal is not None and self._reversal.evaluate(event) is True
-                    keep[index] = True
-            except ArithmeticError as error:
-                errors[index] = error
-        columns = {name: column_of(values, _kind(self._computed[name])) for name, values in found.items()}
-        return Evaluated(keep, columns, errors, back if self._reversal else None)
-
 
 def _kind(expression: Expression) -> ValueType:
     return expression.kind or ValueType.STRING
 
 
-def _finite(event: Mapping[str, Any], columns: Mapping[str, Any]) -> bool:
-    """DuckDB orders NaN above every number, and it alone decides what then becomes of a comparison."""
-    found = (event.get(name) for name in columns)
-    return all(math.isfinite(value) for value in found if isinstance(value, float))
+def _finite(event: Mapping[str, Any], doubles: Sequence[str]) -> bool:
+    return all((value := event.get(name)) is None or math.isfinite(value) for name in doubles)
 
 
 def _named(expression: Expression, events: Events, known: dict[str, Column]) -> Column:

@@ -11,12 +11,14 @@ from mode import Service
 from bighead.config import Settings
 from bighead.events.codec import Codec
 from bighead.events.guard import DeadLetterSink
-from bighead.features.catalog import Catalog, GroupEpoch
+from bighead.features.catalog import FLINK, Catalog, GroupEpoch
 from streams.catalog import CatalogService
+from streams.commits import Commits
 from streams.evaluate import connect
+from streams.flink.follower import FlinkFollower, Followed
+from streams.member import Member
 from streams.restore import Marks, restore
 from streams.source import Parts, SourceLane
-from streams.step import Member
 from streams.tile_log import TileLog
 from streams.tile_store import TileStore
 
@@ -34,6 +36,7 @@ class LaneService(Service):
         self._dead_letters = dead_letters
         self._catalog = catalog
         self._members: dict[tuple[str, int], Member] = {}
+        self._flink = FlinkFollower(settings)
         self._restored = Marks(settings.partitions)
         self._parts: Parts | None = None
 
@@ -41,13 +44,18 @@ class LaneService(Service):
         """Opens the local state and brings it up to the state topic."""
         log = TileLog(self._settings, self._codec)
         store = TileStore(self._settings.state / "lane", self._codec, log.topic, CACHED_TILES)
-        self._parts = Parts(self._settings, self._codec, store, log, self._dead_letters, connect(), asyncio.Lock())
         self._restored = await asyncio.to_thread(restore, self._settings, self._codec, store)
-        log.offsets = store.state_offsets() or {}
+        commits = Commits(store, log)
+        self._parts = Parts(
+            self._settings, self._codec, store, log, commits, self._dead_letters, connect(), asyncio.Lock()
+        )
+        self.add_future(commits.run())
+        self.add_future(self._flink.run(self._mark))
 
     async def on_shutdown(self) -> None:
         """Closes the local state, when nothing uses it any more."""
         if self._parts is not None:
+            self._parts.log.close()
             self._parts.store.close()
             self._parts.duck.close()
 
@@ -62,9 +70,13 @@ class LaneService(Service):
     async def _apply(self, catalog: Catalog, offset: int) -> None:
         """Takes in what the catalog has, and then says so with a mark of the catalog's own topic."""
         parts = self._opened
+        flinks = [place for place, applied in catalog.groups.items() if applied.engine == FLINK and not applied.retired]
+        followed = await self._flink.take(flinks)
         async with parts.turn:
+            for one in followed:
+                self._source(parts, catalog.groups[one.place]).followed.append(one)
             for place, applied in catalog.groups.items():
-                if applied.retired and place not in self._members:
+                if applied.engine == FLINK or (applied.retired and place not in self._members):
                     continue
                 if place not in self._members:
                     self._add(parts, applied)
@@ -75,7 +87,8 @@ class LaneService(Service):
             for source in self.sources.values():
                 source.mark()
             parts.log.mark(self._catalog.topic, 0, offset, self._catalog.newest_ms)
-            await parts.log.flush()
+            acknowledged = await parts.commits.add({}, ())
+        await acknowledged
 
     def _add(self, parts: Parts, applied: GroupEpoch) -> None:
         place = (applied.group.name, applied.epoch)
@@ -83,13 +96,24 @@ class LaneService(Service):
         known = parts.store.offsets(place)
         offsets = self._marked_offsets(place, topic) if known is None else known
         member = self._members[place] = Member(applied.group, applied.epoch, applied.cut_ms, offsets)
-        if topic not in self.sources:
-            source = self.sources[topic] = SourceLane(parts, topic, self._is_active)
-            source.add(member)
-            self.add_future(source.run())
-        else:
-            self.sources[topic].add(member)
+        self._source(parts, applied).add(member)
         self.log.info("group %s, epoch %d, is read from %s at %s", *place, topic, offsets or "its beginning")
+
+    def _source(self, parts: Parts, applied: GroupEpoch) -> SourceLane:
+        topic = applied.group.definition.source.topic
+        if topic not in self.sources:
+            self.sources[topic] = SourceLane(parts, topic, self._is_active)
+            self.add_future(self.sources[topic].run())
+        return self.sources[topic]
+
+    async def _mark(self) -> None:
+        """Says how far Flink's groups have come."""
+        parts = self._opened
+        async with parts.turn:
+            for source in self.sources.values():
+                source.mark()
+            acknowledged = await parts.commits.add({}, ())
+        await acknowledged
 
     def _marked_offsets(self, place: tuple[str, int], topic: str) -> dict[int, int]:
         """Where a group goes on whose offsets were lost with the disk: at the marks, if they were made with it.
@@ -100,7 +124,7 @@ class LaneService(Service):
         activated = self._catalog.activated_at.get(place)
         return self._restored.included(topic) if activated is not None and activated < included else {}
 
-    def _is_active(self, member: Member) -> bool:
+    def _is_active(self, member: Member | Followed) -> bool:
         name, epoch = member.place
         return self._catalog.catalog.active.get(name) == epoch
 

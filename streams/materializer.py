@@ -7,38 +7,45 @@ The store says which offsets it reflects, and each write checks that inside the 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from mode import Service
 
 from bighead.client.redis import RedisPipeline
+from bighead.clock import wall_clock_ms
 from bighead.config import Settings
-from bighead.errors import DeadlineExceeded, InvalidEvent, StoreError
-from bighead.events.base import Event
+from bighead.errors import DeadlineExceeded, InvalidEvent, StoreError, UndecodableEvent
+from bighead.events.codec import Codec
 from bighead.events.guard import Guard
+from bighead.events.times import believed
 from bighead.events.topics import FEATURES_STATE, topic_name
 from bighead.events.types import FeatureTile, PositionReached
 from bighead.features.tiles import positions_key, store_field, store_key, store_value, visible_key
 from bighead.features.windows import DAY_MS, Level
 from streams.catalog import CatalogService
 from streams.fence import SCRIPT, Chunk
-from streams.kafka import Record, TopicReader, message_of
+from streams.kafka import Record, TopicReader, message_of, replay_stage
 
+Fields: TypeAlias = Mapping[str, Any]
 KEPT_MS = 2 * DAY_MS
 """How much longer than its group's longest window an entity without events is kept."""
 MOST_RECORDS = 2_000
 CHUNK_RECORDS = 500
 POLL_MS = 200
 TIMEOUT_S = 5.0
+_LEVELS = {level.value: level for level in Level}
+_TIMES = {FeatureTile.FULL_NAME: "latest_ms", PositionReached.FULL_NAME: "event_ms"}
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.05, 2.0
 
 
 class MaterializerService(Service):
     """One reader of all partitions of the state topic. `waiting` says why nothing is written, or is empty."""
 
-    def __init__(self, settings: Settings, guard: Guard, catalog: CatalogService) -> None:
+    def __init__(self, settings: Settings, codec: Codec, guard: Guard, catalog: CatalogService) -> None:
         super().__init__()
         self.waiting = ""
+        self._codec = codec
+        self._max_future_ms = settings.max_future_ms
         self._prefix = settings.topic_prefix
         self._guard = guard
         self._catalog = catalog
@@ -80,33 +87,50 @@ class MaterializerService(Service):
 
     async def _chunk(self, part: Mapping[int, Sequence[Record]]) -> Chunk:
         chunk = Chunk()
-        dead = self._guard.counts.dead
+        dead, now_ms = self._guard.counts.dead, wall_clock_ms()
         for partition, records in part.items():
             for record in records:
-                message = message_of(self._reader.topic, partition, record)
-                event = self._guard.accept(message)
-                if event is not None:
+                fields = self._plain(record, now_ms) or self._guarded(record, partition)
+                if fields is not None:
                     try:
-                        await self._put(chunk, event, partition)
+                        await self._put(chunk, *fields, partition)
                     except InvalidEvent as error:
-                        self._guard.reject(message, error)
+                        self._guard.reject(message_of(self._reader.topic, partition, record), error)
             chunk.moves[partition] = (self._positions.get(partition), records[-1].offset + 1)
         if self._guard.counts.dead > dead:
             await asyncio.to_thread(self._guard.flush)
         return chunk
 
-    async def _put(self, chunk: Chunk, event: Event, partition: int) -> None:
-        match event:
-            case FeatureTile():
-                key = store_key(self._prefix, event.group, event.epoch, event.entity)
-                name = store_field(_level(event), event.start_ms)
-                value = store_value(event.rank, event.seq, event.state)
-                chunk.put_tile(key, name, value, await self._ttl_ms(event.group, event.epoch))
-            case PositionReached():
-                marks = chunk.marks.setdefault(visible_key(self._prefix, event.topic), {})
-                marks[f"{partition}:{event.partition}"] = event.offset
-                if event.event_ms:
-                    marks[f"latest:{event.partition}"] = event.event_ms
+    def _plain(self, record: Record, now_ms: int) -> tuple[str, Fields] | None:
+        """Type and fields of a message that needs no closer look, as nearly all do; None for one that does."""
+        if not record.key or replay_stage(record) is not None:
+            return None
+        try:
+            full_name, fields = self._codec.decode_record(record.value)
+        except UndecodableEvent:
+            return None
+        time_ms = fields.get(_TIMES.get(full_name, ""))
+        return (full_name, fields) if believed(time_ms, now_ms=now_ms, max_future_ms=self._max_future_ms) else None
+
+    def _guarded(self, record: Record, partition: int) -> tuple[str, Fields] | None:
+        """The same of any message; one that is refused is put with the dead letters."""
+        event = self._guard.accept(message_of(self._reader.topic, partition, record))
+        return None if event is None else (event.FULL_NAME, event.to_record())
+
+    async def _put(self, chunk: Chunk, full_name: str, fields: Fields, partition: int) -> None:
+        if full_name == FeatureTile.FULL_NAME:
+            group, epoch, level = fields["group"], fields["epoch"], _LEVELS.get(fields["level"])
+            if level is None:
+                raise InvalidEvent(f"a tile of level {fields['level']!r}; there are {', '.join(Level)}")
+            key = store_key(self._prefix, group, epoch, fields["entity"])
+            value = store_value(fields["rank"], fields["seq"], fields["state"])
+            ttl_ms = await self._ttl_ms(group, epoch)
+            chunk.put_tile(key, store_field(level, fields["start_ms"]), value, ttl_ms)
+        elif full_name == PositionReached.FULL_NAME:
+            marks = chunk.marks.setdefault(visible_key(self._prefix, fields["topic"]), {})
+            marks[f"{partition}:{fields['partition']}"] = fields["offset"]
+            if fields["event_ms"]:
+                marks[f"latest:{fields['partition']}"] = fields["event_ms"]
 
     async def _ttl_ms(self, group: str, epoch: int) -> int | None:
         """How long an entity of a group is kept after its last write; None for ever."""
@@ -170,13 +194,6 @@ def _parts(polled: Mapping[int, Sequence[Record]]) -> Iterator[dict[int, Sequenc
                 part, size = {}, 0
     if part:
         yield part
-
-
-def _level(event: FeatureTile) -> Level:
-    try:
-        return Level(event.level)
-    except ValueError:
-        raise InvalidEvent(f"a tile of level {event.level!r}; there are {', '.join(Level)}") from None
 
 
 def _pairs(flat: Sequence[bytes]) -> dict[int, int]:

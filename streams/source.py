@@ -5,7 +5,9 @@ it has come near; then it joins the others. Each member's own offsets keep it fr
 """
 
 import asyncio
+import contextlib
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,8 +18,11 @@ from bighead.config import Settings
 from bighead.errors import PlatformError
 from bighead.events.codec import Codec
 from bighead.events.guard import DeadLetterSink
+from streams.commits import Commits
+from streams.flink.follower import Followed
 from streams.kafka import Record, TopicReader, message_of
-from streams.step import Member, Outcome, Stepper, stage_of
+from streams.member import Member, Outcome, stage_of
+from streams.step import Stepper
 from streams.tile_log import TileLog
 from streams.tile_store import Changes, MemberTiles, TileStore
 
@@ -27,6 +32,8 @@ POLL_MS = 50
 MOST_RECORDS = 20_000
 SMALL = 500
 """Steps of fewer messages run on the event loop: handing them to a thread costs more than they do."""
+PACE_S = 0.004
+"""How often steps are taken at most: each has a cost of its own, in the lane, in the broker and in the materializer."""
 RETRY_S = 1.0
 MISSING_TOPIC_S = 0.5
 _log = logging.getLogger(__name__)
@@ -34,12 +41,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class Parts:
-    """What all sources of a lane share. One step at a time holds `turn`, so what is acknowledged is in the store."""
+    """What all sources of a lane share. One step at a time holds `turn`: what it queues lies together on the topic."""
 
     settings: Settings
     codec: Codec
     store: TileStore
     log: TileLog
+    commits: Commits
     dead_letters: DeadLetterSink
     duck: duckdb.DuckDBPyConnection
     turn: asyncio.Lock
@@ -53,6 +61,7 @@ class _Crew:
         self.members: list[Member] = []
         self.stepper = Stepper(parts.codec, parts.duck, (), 0, True)
         self._parts = parts
+        self._next_s = 0.0
 
     def take(self, members: Sequence[Member], beginnings: Mapping[int, int], one_time: bool) -> None:
         """Adds members and goes back to the first offset that one of them needs."""
@@ -65,6 +74,14 @@ class _Crew:
         }
         self.reader.seek(first)
 
+    async def pace(self) -> None:
+        """Returns when the last call was long enough ago."""
+        now_s = time.monotonic()
+        if self._next_s > now_s:
+            await asyncio.sleep(self._next_s - now_s)
+            now_s = self._next_s
+        self._next_s = now_s + PACE_S
+
 
 class SourceLane:
     """The groups of one topic. `active` tells whether a member's progress counts for what is visible.
@@ -72,13 +89,15 @@ class SourceLane:
     settled: is set when the groups that there were at the start are read for, or the topic does not exist yet.
     """
 
-    def __init__(self, parts: Parts, topic: str, active: Callable[[Member], bool]) -> None:
+    def __init__(self, parts: Parts, topic: str, active: Callable[[Member | Followed], bool]) -> None:
         self.topic = topic
         self.members: list[Member] = []
+        self.followed: list[Followed] = []
         self.settled = asyncio.Event()
         self._parts = parts
         self._active = active
         self._arriving: list[Member] = []
+        self._arrival = asyncio.Event()
         self._newest_ms: dict[int, int] = {}
         self._marked: dict[int, int] = {}
         self._beginnings: dict[int, int] = {}
@@ -87,6 +106,7 @@ class SourceLane:
         """Takes a new group; it is read for from its own offsets."""
         self.members.append(member)
         self._arriving.append(member)
+        self._arrival.set()
 
     async def run(self) -> None:
         """Reads on and on, until cancelled."""
@@ -99,19 +119,24 @@ class SourceLane:
             self._beginnings = await live.reader.beginnings()
             async with self._parts.turn:
                 self.mark()
-                await self._parts.log.flush()
+                acknowledged = await self._parts.commits.add({}, ())
+            await acknowledged
             self.settled.set()
             async with asyncio.TaskGroup() as tasks:
                 while True:
                     for behind in await self._admit(live):
                         tasks.create_task(self._catch_up(behind))
-                    await self._advance(live)
+                    if live.members:
+                        await self._advance(live)
+                    else:
+                        await self._arrived()
         finally:
             await live.reader.stop()
 
     def mark(self) -> None:
         """Queues marks for partitions whose visible offset changed; to be called under `turn`."""
-        counted = [member for member in self.members if self._active(member)]
+        everyone: list[Member | Followed] = [*self.members, *self.followed]
+        counted = [one for one in everyone if self._active(one)]
         if not counted:
             return
         for partition, beginning in self._beginnings.items():
@@ -119,6 +144,12 @@ class SourceLane:
             if self._marked.get(partition) != offset:
                 self._parts.log.mark(self.topic, partition, offset, self._newest_ms.get(partition, 0))
                 self._marked[partition] = offset
+
+    async def _arrived(self) -> None:
+        """Waits for a group to read for, where all groups are Flink's; returns to look for new partitions as well."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._arrival.wait(), RETRY_S)
+        self._arrival.clear()
 
     async def _admit(self, live: _Crew) -> list[Member]:
         """Lets arriving members that are near the others join them, and returns those that are not."""
@@ -151,13 +182,14 @@ class SourceLane:
 
     async def _advance(self, crew: _Crew) -> None:
         """One micro-batch, in the order that makes a crash harmless after each step."""
-        # 1. Poll.
+        # 1. Poll, so often at most: what arrives meanwhile is one step.
+        await crew.pace()
         polled = await crew.reader.poll(POLL_MS, MOST_RECORDS)
         if not polled:
             return
         await self._learn_schemas(crew, polled)
         async with self._parts.turn:
-            # 2. Fold: pure; nothing is changed until step 6.
+            # 2. Fold: pure; it reads what the steps before it changed, whether or not that is on the disk.
             tiles = [MemberTiles(self._parts.store, member) for member in crew.members]
             outcome, changes = await self._fold(crew, polled, tiles)
             # 3. Tiles to the state topic, each with its whole state: writing one again changes nothing.
@@ -167,10 +199,8 @@ class SourceLane:
             self._move(crew.members, polled, outcome)
             self.mark()
             await self._bury(outcome)
-            # 5. All acknowledged.
-            await self._parts.log.flush()
-            # 6. Tiles and next offsets to the disk, all or none.
-            self._parts.store.commit(changes, crew.members, self._parts.log.offsets)
+            # 5. When all is acknowledged, tiles and next offsets go to the disk, all or none and in the order of steps.
+            await self._parts.commits.add(changes, crew.members)
 
     async def _learn_schemas(self, crew: _Crew, polled: Mapping[int, Sequence[Record]]) -> None:
         """Asks for schemas that were not seen yet, away from the event loop, for as long as it takes."""

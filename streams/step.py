@@ -4,75 +4,26 @@ Knows decoding, expressions and the fold; state comes and goes through `Tiles`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
 
 import duckdb
 import numpy as np
 
 from bighead.errors import InvalidEvent
 from bighead.events.codec import Codec
-from bighead.events.times import SECONDS_FROM, SECONDS_TO, check_time
-from bighead.features.compiled import CompiledGroup
+from bighead.events.times import SECONDS_FROM, SECONDS_TO
 from bighead.features.fold import Column, Ints, Mask, Rows, fold
-from bighead.features.tiles import StateCodec, Tile, TileKey, entity_of
+from bighead.features.tiles import entity_of
 from bighead.features.types import ValueType
 from streams.decode import Batch, Decoder, Failure
 from streams.evaluate import Evaluated, Evaluator
 from streams.kafka import Record
+from streams.member import LANE_STAGE, Member, Outcome, Tiles, stage_of, time_error, unkeyed
+from streams.rows import RowStep
 
-LANE_STAGE = "lane"
-
-
-def stage_of(group: str | None) -> str:
-    """The dead letters' stage of an error that concerns every group of a topic, or one."""
-    return LANE_STAGE if group is None else f"{LANE_STAGE}:{group}"
-
-
-@dataclass
-class Member:
-    """A group's epoch in the lane: how far it is in each partition of its topic, and what it left out as late.
-
-    cut_ms: batch owns what lies below it; an event below is counted in `late` and left to the next batch run.
-    """
-
-    group: CompiledGroup
-    epoch: int
-    cut_ms: int | None
-    offsets: dict[int, int]
-    late: int = 0
-    codec: StateCodec = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.codec = StateCodec(self.group)
-
-    @property
-    def place(self) -> tuple[str, int]:
-        """Name and epoch."""
-        return self.group.name, self.epoch
-
-
-class Tiles(Protocol):
-    """The tiles of one member: those that are there, and those that a step changed."""
-
-    def load(self, keys: Sequence[TileKey]) -> Sequence[Tile | None]:
-        """The newest tile of each key, changes of this step included."""
-
-    def change(self, tiles: Sequence[Tile]) -> None:
-        """Takes tiles with their new state."""
-
-
-@dataclass
-class Outcome:
-    """What a step found besides tiles: dead letters, late events by member, the newest time in each partition."""
-
-    failures: dict[tuple[int, int, str | None], Failure] = field(default_factory=dict)
-    late: dict[tuple[str, int], int] = field(default_factory=dict)
-    newest_ms: dict[int, int] = field(default_factory=dict)
-
-    def fail(self, failure: Failure) -> None:
-        """Takes a message that cannot be applied; what concerns all groups is said once."""
-        self.failures.setdefault((failure.partition, failure.record.offset, failure.group), failure)
+__all__ = ["Member", "Outcome", "Stepper", "stage_of"]
+FEW_ROWS = 200
+"""Steps of so many rows are taken row by row: arrays would cost more to set up than they save, while events wait."""
 
 
 class Stepper:
@@ -97,6 +48,7 @@ class Stepper:
         stages = {stage_of(None), *(stage_of(group.name) for group in groups)}
         self.decoder = Decoder(codec, columns, frozenset(stages))
         self._evaluator = Evaluator(groups, duck)
+        self._row_steps = [RowStep(member, self.decoder, max_future_ms, one_time) for member in members]
         self.max_future_ms = max_future_ms
         self.one_time = one_time
 
@@ -106,8 +58,14 @@ class Stepper:
         outcome = Outcome()
         for failure in batch.failures:
             outcome.fail(failure)
-        if not batch.records:
-            return outcome
+        if len(batch.records) <= FEW_ROWS and self._evaluator.agrees(batch.values):
+            for one, changing in zip(self._row_steps, tiles, strict=True):
+                one.take(batch, changing, outcome, now_ms)
+        elif batch.records:
+            self._step_arrays(batch, tiles, outcome, now_ms)
+        return outcome
+
+    def _step_arrays(self, batch: Batch, tiles: Sequence[Tiles], outcome: Outcome, now_ms: int) -> None:
         times = {name: _times_of(batch, name) for name in {one.group.definition.source.time for one in self._members}}
         nows_ms = _nows_ms(batch, now_ms)
         for index, evaluated in enumerate(self._evaluator.evaluate(batch.values)):
@@ -116,7 +74,6 @@ class Stepper:
             work = _Work(self, batch, member, evaluated, tiles[index], outcome, times_ms, nows_ms)
             for partition, rows in batch.spans.items():
                 work.fold_partition(partition, rows)
-        return outcome
 
 
 @dataclass
@@ -173,14 +130,14 @@ class _Work:
         group = None if self.stepper.one_time else self.member.group.name
         for row in np.flatnonzero(mine & ~timely).tolist():
             value = self.batch.values[span.start + row].get(name)
-            error = _time_error(value, int(nows[row]), self.stepper.max_future_ms, name)
+            error = time_error(value, int(nows[row]), self.stepper.max_future_ms, name)
             self._reject(partition, span.start + row, error, group)
         return times, timely
 
     def _unreadable(self, span: slice) -> dict[int, Exception]:
         """Rows written under a schema with other types than the definition's."""
         found: dict[int, Exception] = {}
-        schema_ids = self.batch.schema_ids[span]
+        schema_ids = np.array(self.batch.schema_ids[span], np.int64)
         for schema_id in np.unique(schema_ids).tolist():
             complaint = self.stepper.decoder.complaint(schema_id, self.member.group.source_columns)
             if complaint is not None:
@@ -198,10 +155,7 @@ class _Work:
     def _unkeyed(self, span: slice) -> dict[int, Exception]:
         found: dict[int, Exception] = {}
         for name in self.member.group.keys:
-            error = InvalidEvent(
-                f"key {name!r} of group {self.member.group.name!r} is null; expected a value: exclude such events with "
-                "`where`, or let the producer fill it"
-            )
+            error = unkeyed(self.member.group.name, name)
             missing = ~self.evaluated.columns[name].valid[span]
             found |= dict.fromkeys(np.flatnonzero(missing).tolist(), error)
         return found
@@ -241,14 +195,6 @@ def _nows_ms(batch: Batch, now_ms: int) -> Ints:
     """Kafka's own time of a message stands for now, so that reading a log again gives the same verdicts."""
     stamps_ms = batch.timestamps_ms
     return np.where(stamps_ms >= 0, np.minimum(stamps_ms, now_ms), now_ms)
-
-
-def _time_error(value: object, now_ms: int, max_future_ms: int, name: str) -> Exception:
-    try:
-        check_time(value, now_ms=now_ms, max_future_ms=max_future_ms, name=f"the event's time {name!r}")
-    except InvalidEvent as error:
-        return error
-    return InvalidEvent(f"the event's time {name!r} is {value!r}; expected milliseconds since 1970-01-01 UTC")
 
 
 def _entities(keys: Sequence[Column]) -> tuple[list[str], Ints]:

@@ -13,10 +13,10 @@ from rocksdict import Options, Rdict, WriteBatch
 
 from bighead.errors import PlatformError, UndecodableEvent
 from bighead.events.codec import Codec
-from bighead.events.types import FeatureTile, SourceOffset
+from bighead.events.types import FeatureTile
 from bighead.features.tiles import STREAM_RANK, StateCodec, Tile, TileKey, log_key
 from bighead.features.windows import Level
-from streams.step import Member
+from streams.member import Member
 
 Changes: TypeAlias = Mapping[str, tuple[Tile, bytes]]
 """Changed tiles by their key on the state topic, with the bytes that they have there."""
@@ -44,6 +44,7 @@ class TileStore:
         self._state_topic = state_topic
         self._cached_tiles = cached_tiles
         self._cache: OrderedDict[str, Tile] = OrderedDict()
+        self._staged: dict[str, tuple[Tile, bytes]] = {}
 
     def close(self) -> None:
         """Closes RocksDB."""
@@ -51,7 +52,7 @@ class TileStore:
 
     def load(self, member: Member, keys: Sequence[str]) -> list[Tile | None]:
         """Tiles by their keys on the state topic."""
-        tiles = [self._cache.get(key) for key in keys]
+        tiles = [staged[0] if (staged := self._staged.get(key)) else self._cache.get(key) for key in keys]
         missing = [index for index, tile in enumerate(tiles) if tile is None]
         if missing:
             values = self._db.get([_TILE + keys[index].encode() for index in missing]) or []
@@ -63,19 +64,19 @@ class TileStore:
     def encode(self, member: Member, tile: Tile) -> bytes:
         """A tile as it lies on the state topic."""
         name, epoch = member.place
-        event = FeatureTile(
-            group=name,
-            epoch=epoch,
-            level=tile.key.level.value,
-            start_ms=tile.key.start_ms,
-            entity=tile.key.entity,
-            rank=tile.rank,
-            seq=tile.seq,
-            latest_ms=tile.latest_ms,
-            positions=tuple(SourceOffset(partition=where, offset=offset) for where, offset in tile.positions),
-            state=member.codec.encode(tile.state),
-        )
-        return self._codec.encode(event, self._state_topic)
+        fields = {
+            "group": name,
+            "epoch": epoch,
+            "level": tile.key.level,
+            "start_ms": tile.key.start_ms,
+            "entity": tile.key.entity,
+            "rank": tile.rank,
+            "seq": tile.seq,
+            "latest_ms": tile.latest_ms,
+            "positions": [{"partition": where, "offset": offset} for where, offset in tile.positions],
+            "state": member.codec.encode(tile.state),
+        }
+        return self._codec.encode_fields(FeatureTile.FULL_NAME, fields, self._state_topic)
 
     def _tile(self, codec: StateCodec, value: bytes) -> Tile:
         event = self._codec.decode(value)
@@ -93,23 +94,29 @@ class TileStore:
         """The offsets of the state topic below which everything of this lane is in; None for a new folder."""
         return self._read(_STATE)
 
+    def stage(self, changes: Changes) -> None:
+        """Takes tiles that are not to be on the disk yet, and are read from now on."""
+        self._staged.update(changes)
+
     def commit(
         self,
         changes: Changes,
-        members: Iterable[Member],
+        offsets: Mapping[tuple[str, int], Mapping[int, int]],
         state_offsets: Mapping[int, int],
     ) -> None:
-        """Tiles, source offsets and the state topic's offsets, all or none."""
+        """Tiles, the groups' source offsets and the state topic's offsets, all or none."""
         batch = WriteBatch(raw_mode=True)
         for key, (_, value) in changes.items():
             batch.put(_TILE + key.encode(), value)
-        for member in members:
-            batch.put(_OFFSETS + json.dumps(member.place).encode(), _offsets(member.offsets))
+        for place, reached in offsets.items():
+            batch.put(_OFFSETS + json.dumps(place).encode(), _offsets(reached))
         batch.put(_STATE, _offsets(state_offsets))
         self._db.write(batch)
-        for key, (tile, _) in changes.items():
-            self._cache[key] = tile
+        for key, change in changes.items():
+            self._cache[key] = change[0]
             self._cache.move_to_end(key)
+            if self._staged.get(key) is change:
+                del self._staged[key]
         while len(self._cache) > self._cached_tiles:
             self._cache.popitem(last=False)
 
@@ -144,23 +151,30 @@ class MemberTiles:
     def __init__(self, store: TileStore, member: Member) -> None:
         self.member = member
         self._changed: dict[str, Tile] = {}
+        self._texts: dict[TileKey, str] = {}
         self._store = store
 
     def load(self, keys: Sequence[TileKey]) -> Sequence[Tile | None]:
         """The newest tile of each key, changes of this step included."""
-        name, epoch = self.member.place
-        texts = [log_key(name, epoch, key, STREAM_RANK) for key in keys]
+        texts = [self._text(key) for key in keys]
         stored = self._store.load(self.member, texts)
         return [self._changed.get(text, tile) for text, tile in zip(texts, stored, strict=True)]
 
     def change(self, tiles: Sequence[Tile]) -> None:
         """Takes tiles with their new state."""
-        name, epoch = self.member.place
-        self._changed |= {log_key(name, epoch, tile.key, tile.rank): tile for tile in tiles}
+        for tile in tiles:
+            self._changed[self._text(tile.key)] = tile
 
     def encoded(self) -> Changes:
         """What changed, as it is written."""
         return {key: (tile, self._store.encode(self.member, tile)) for key, tile in self._changed.items()}
+
+    def _text(self, key: TileKey) -> str:
+        text = self._texts.get(key)
+        if text is None:
+            name, epoch = self.member.place
+            text = self._texts[key] = log_key(name, epoch, key, STREAM_RANK)
+        return text
 
 
 def _offsets(offsets: Mapping[int, int]) -> bytes:

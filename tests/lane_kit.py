@@ -8,7 +8,7 @@ from bighead.events.codec import Codec
 from bighead.events.schemas import subject_of
 from bighead.features.compiled import CompiledGroup
 from bighead.features.plan import GroupPlan
-from bighead.features.tiles import Tile, TileKey, entity_of
+from bighead.features.tiles import Tile, TileKey, entity_of, store_value
 from bighead.features.types import ValueType, avro_type
 from bighead.features.windows import Level
 from bighead.testing import SchemaRegistryServer
@@ -107,5 +107,6 @@ def read(group: CompiledGroup, tiles: MemoryTiles, key: Sequence[Any], query_ms:
     plan = GroupPlan(group, 1, None)
     wanted = plan.at(query_ms)
     found = tiles.load([TileKey(entity_of(key), Level(level), start_ms) for level, start_ms in wanted.tiles])
-    answers = plan.evaluate(wanted, [tile.state if tile else None for tile in found])
-    return {feature.name: value for feature, (value, _) in zip(group.features, answers, strict=True)}
+    values = [store_value(tile.rank, tile.seq, plan.codec.encode(tile.state)) if tile else None for tile in found]
+    answer = plan.answer(wanted, values)
+    return dict(zip((feature.name for feature in group.features), answer.values, strict=True))

@@ -67,6 +67,11 @@ class Codec:
         writer = self._event_writers.get((topic, event.FULL_NAME)) or self._event_writer(topic, event.FULL_NAME)
         return _write(writer, event.FULL_NAME, event.to_record())
 
+    def encode_fields(self, full_name: str, fields: Mapping[str, Any], topic: str) -> bytes:
+        """A platform event given as its fields, for events that are too many to be made objects of."""
+        writer = self._event_writers.get((topic, full_name)) or self._event_writer(topic, full_name)
+        return _write(writer, full_name, fields)
+
     def encode_record(self, topic: str, full_name: str, record: Mapping[str, Any]) -> bytes:
         """A user's event, under the schema that was the latest of `{topic}-{full_name}` when it was first needed."""
         writer = self._record_writers.get((topic, full_name)) or self._record_writer(topic, full_name)

@@ -13,12 +13,17 @@ SECONDS_TO = 4_102_444_800
 
 def check_time(time_ms: object, *, now_ms: int, max_future_ms: int, name: str = "the event's time") -> None:
     """Refuses what is not a time in milliseconds from 1970-01-01 to `now_ms + max_future_ms`, and says why."""
-    if type(time_ms) is int and 0 <= time_ms <= now_ms + max_future_ms and not SECONDS_FROM <= time_ms < SECONDS_TO:
+    if believed(time_ms, now_ms=now_ms, max_future_ms=max_future_ms):
         return
     raise InvalidEvent(
         f"{name} is {time_ms!r}; expected milliseconds since 1970-01-01 UTC, at most {max_future_ms} ms after now "
         f"({now_ms}). {_guess(time_ms, now_ms)}"
     )
+
+
+def believed(time_ms: object, *, now_ms: int, max_future_ms: int) -> bool:
+    """Whether `check_time` takes it."""
+    return type(time_ms) is int and 0 <= time_ms <= now_ms + max_future_ms and not SECONDS_FROM <= time_ms < SECONDS_TO
 
 
 def _guess(time_ms: object, now_ms: int) -> str:

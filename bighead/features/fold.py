@@ -7,7 +7,7 @@ cut into batches. `bighead.features.reference` says the same thing in the plaine
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -89,6 +89,17 @@ class Rows:
         return Rows(self.partition, offsets, times, self.entities, codes, columns, back)
 
 
+class Row(NamedTuple):
+    """One event as it is folded alone: `values` has for each cell what the event gives to it, index and input."""
+
+    entity: str
+    time_ms: int
+    partition: int
+    offset: int
+    values: Sequence[Sequence[tuple[int, Any]]]
+    back: bool
+
+
 def fold(
     group: CompiledGroup, codec: StateCodec, rows: Rows, load: Load, levels: Sequence[Level] | None = None
 ) -> list[Tile]:
@@ -96,31 +107,64 @@ def fold(
 
     levels: of which levels; those that the stream keeps, unless others are given.
     """
-    fold_level = _fold_few if len(rows) <= FEW_ROWS else _fold_level
     wanted = group.levels if levels is None else levels
-    return [tile for level in wanted if len(rows) for tile in fold_level(group, codec, rows, level, load)]
+    if len(rows) <= FEW_ROWS:
+        tiles, refused = fold_rows(group, codec, _each(group, rows), load, wanted)
+        for _, error in refused:
+            raise error
+        return tiles
+    return [tile for level in wanted for tile in _fold_level(group, codec, rows, level, load)]
 
 
-def _fold_few(group: CompiledGroup, codec: StateCodec, rows: Rows, level: Level, load: Load) -> list[Tile]:
-    """The same as `_fold_level`, row by row."""
-    size_ms, where = SIZES_MS.get(level), rows.partition
+def fold_rows(
+    group: CompiledGroup, codec: StateCodec, rows: Sequence[Row], load: Load, levels: Sequence[Level]
+) -> tuple[list[Tile], list[tuple[int, Exception]]]:
+    """The same as `fold`, row by row. A row that an operation cannot take changes no tile: its index and the reason."""
+    keys = [[TileKey(row.entity, level, start_of(level, row.time_ms)) for level in levels] for row in rows]
+    wanted = list(dict.fromkeys(key for some in keys for key in some))
+    newest = dict(zip(wanted, load(wanted), strict=True))
+    found: dict[TileKey, Tile] = {}
+    refused: list[tuple[int, Exception]] = []
+    for index, (row, some) in enumerate(zip(rows, keys, strict=True)):
+        try:
+            tiles = [_taken(group, codec, row, key, newest[key]) for key in some]
+        except (ArithmeticError, InvalidEvent) as error:
+            refused.append((index, error))
+        else:
+            for key, tile in zip(some, tiles, strict=True):
+                if tile is not None:
+                    newest[key] = found[key] = tile
+    return list(found.values()), refused
+
+
+def start_of(level: Level, time_ms: int) -> int:
+    """Where the tile of a time begins, milliseconds since the epoch, UTC."""
+    size_ms = SIZES_MS.get(level)
+    return time_ms - time_ms % size_ms if size_ms else 0
+
+
+def _taken(group: CompiledGroup, codec: StateCodec, row: Row, key: TileKey, before: Tile | None) -> Tile | None:
+    """A tile after one more row; None where it has seen that row."""
+    where, offset = row.partition, row.offset
+    place = (row.time_ms, where, offset)
+    if before is None:
+        state = _updated(group, codec, codec.empty, row.values, place, row.back)
+        return Tile(key, STREAM_RANK, 1, row.time_ms, ((where, offset),), state)
+    if offset <= _position(before, where):
+        return None
+    state = _updated(group, codec, before.state, row.values, place, row.back)
+    newest_ms = max(before.latest_ms, row.time_ms)
+    return Tile(key, STREAM_RANK, before.seq + 1, newest_ms, _moved(before.positions, where, offset), state)
+
+
+def _each(group: CompiledGroup, rows: Rows) -> list[Row]:
     times, offsets, codes = rows.times_ms.tolist(), rows.offsets.tolist(), rows.codes.tolist()
-    starts = [time_ms - time_ms % size_ms if size_ms else 0 for time_ms in times]
-    keys = [TileKey(rows.entities[code], level, start) for code, start in zip(codes, starts, strict=True)]
-    wanted = list(dict.fromkeys(keys))
-    old = dict(zip(wanted, load(wanted), strict=True))
-    reached = {key: _position(tile, where) for key, tile in old.items()}
-    changed: dict[TileKey, Tile] = {}
-    inputs = zip(*(_inputs(cell, rows) for cell in group.cells), strict=True)
+    values = zip(*(_inputs(cell, rows) for cell in group.cells), strict=True)
     backs = rows.reversed.tolist() if rows.reversed is not None else [False] * len(rows)
-    for key, time_ms, offset, values, back in zip(keys, times, offsets, inputs, backs, strict=True):
-        if offset > reached[key]:
-            before, place = changed.get(key) or old[key], (time_ms, where, offset)
-            state = _updated(group, codec, before.state if before else codec.empty, values, place, back)
-            seq, newest_ms = (before.seq + 1, max(before.latest_ms, time_ms)) if before else (1, time_ms)
-            positions = _moved(before.positions if before else (), where, offset)
-            changed[key] = Tile(key, STREAM_RANK, seq, newest_ms, positions, state)
-    return list(changed.values())
+    return [
+        Row(rows.entities[code], time_ms, rows.partition, offset, inputs, back)
+        for code, time_ms, offset, inputs, back in zip(codes, times, offsets, values, backs, strict=True)
+    ]
 
 
 def _values(column: Column) -> list[Any]:
@@ -130,13 +174,18 @@ def _values(column: Column) -> list[Any]:
     return [value if valid else None for value, valid in zip(values, column.valid.tolist(), strict=True)]
 
 
-def _inputs(cell: Cell, rows: Rows) -> list[Sequence[tuple[int, Any]]]:
-    """For each row what it gives to the cell: index and input."""
-    values = _values(rows.columns[cell.column])
+def inputs_of(cell: Cell, value: Any, bucket: Any) -> Sequence[tuple[int, Any]]:
+    """What one event gives to a cell: index and input."""
     if cell.plain:
-        return [() if value is None else ((0, value),) for value in values]
+        return () if value is None else ((0, value),)
+    return cell.inputs(value, bucket)
+
+
+def _inputs(cell: Cell, rows: Rows) -> list[Sequence[tuple[int, Any]]]:
+    """For each row what it gives to the cell."""
+    values = _values(rows.columns[cell.column])
     buckets = _values(rows.columns[cell.bucket]) if cell.bucket else [None] * len(values)
-    return [cell.inputs(value, bucket) for value, bucket in zip(values, buckets, strict=True)]
+    return [inputs_of(cell, value, bucket) for value, bucket in zip(values, buckets, strict=True)]
 
 
 def _updated(
@@ -207,7 +256,11 @@ def _fresh(rows: Rows, slots: Ints, old: Sequence[Tile | None]) -> Mask:
 
 
 def _position(tile: Tile | None, partition: int) -> int:
-    return -1 if tile is None else next((offset for where, offset in tile.positions if where == partition), -1)
+    if tile is not None:
+        for where, offset in tile.positions:
+            if where == partition:
+                return offset
+    return -1
 
 
 def _fold_slots(
@@ -234,6 +287,8 @@ def _fold_slots(
 
 
 def _moved(positions: tuple[tuple[int, int], ...], partition: int, offset: int) -> tuple[tuple[int, int], ...]:
+    if len(positions) == 1 and positions[0][0] == partition:
+        return ((partition, offset),)
     return (*(pair for pair in positions if pair[0] != partition), (partition, offset))
 
 

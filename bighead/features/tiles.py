@@ -7,9 +7,8 @@ import io
 import json
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import fastavro
 
@@ -24,15 +23,15 @@ BATCH_RANK = 1
 
 _LEVEL_CODES = {Level.FIVE_MINUTES: b"m", Level.HOUR: b"h", Level.DAY: b"d", Level.ALL: b"a", Level.BASE: b"b"}
 _FENCE = struct.Struct(">BQ")
+_ENTITY = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)  # made once: it is asked for every event
 
 
 def entity_of(values: Sequence[Any]) -> str:
     """The canonical text of an entity key: a JSON array without spaces, for example `["UA",17]`."""
-    return json.dumps(list(values), separators=(",", ":"), ensure_ascii=False)
+    return _ENTITY.encode(list(values))
 
 
-@dataclass(frozen=True)
-class TileKey:
+class TileKey(NamedTuple):
     """Which tile of a group: entity (see `entity_of`), level and start, milliseconds since the epoch, UTC."""
 
     entity: str
@@ -40,8 +39,7 @@ class TileKey:
     start_ms: int
 
 
-@dataclass(frozen=True)
-class Tile:
+class Tile(NamedTuple):
     """The full aggregate of one tile.
 
     seq counts its events and only grows; rank puts batch over stream; positions give, for each source partition, the

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import Phase, settings
 
 from bighead.features import fold
-from streams import evaluate
+from streams import step
 
 # A counterexample of this size takes minutes to shrink, and is read as well as it is.
 settings.register_profile("conformance", phases=[Phase.explicit, Phase.reuse, Phase.generate])
@@ -18,5 +18,5 @@ def few_rows(request: pytest.FixtureRequest) -> Iterator[None]:
     """Up to how many rows are handled one by one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fold, "FEW_ROWS", request.param)
-        patch.setattr(evaluate, "FEW_ROWS", request.param)
+        patch.setattr(step, "FEW_ROWS", request.param)
         yield

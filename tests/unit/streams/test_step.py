@@ -13,7 +13,7 @@ from bighead.features.compiled import CompiledGroup, compile_group
 from bighead.features.definition import EntitySource
 from bighead.features.types import ValueType
 from bighead.testing import SchemaRegistryServer
-from streams import evaluate
+from streams import step as step_module
 from tests.lane_kit import DAY_MS, NOW_MS, FakeRecord, LaneKit, MemoryTiles, Stepped, avro_schema, member, read
 
 COLUMNS = {
@@ -213,7 +213,7 @@ def test_a_replayed_letter_reaches_the_stage_that_refused_it(
 def test_rows_that_take_others_back_are_deleted_from_the_state(
     kit: LaneKit, few_rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluate, "FEW_ROWS", few_rows)
+    monkeypatch.setattr(step_module, "FEW_ROWS", few_rows)
     planes = EntitySource(TOPIC, "planes", "at_ms", {"carrier": "carrier", "delay": "delay"}, reversal="tail = 'gone'")
     ops = (Op.COUNT, Op.SUM, Op.HISTOGRAM, Op.LAST)
     changing = compile_group(GroupBy("g", planes, ["carrier"], [Aggregation("delay", op) for op in ops]), COLUMNS)

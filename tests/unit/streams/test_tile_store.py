@@ -50,7 +50,7 @@ class Disk:
         self.member.offsets.update(offsets)
         changed = MemberTiles(self.store, self.member)
         changed.change(tiles)
-        self.store.commit(changed.encoded(), [self.member], state_offsets)
+        self.store.commit(changed.encoded(), {self.member.place: self.member.offsets}, state_offsets)
 
     def load(self, *tiles: Tile) -> list[Tile | None]:
         return list(MemberTiles(self.store, self.member).load([tile.key for tile in tiles]))
