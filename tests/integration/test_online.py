@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,7 +14,7 @@ from bighead.client.online import OnlineReader
 from bighead.client.redis import RedisPipeline
 from bighead.config import Settings
 from bighead.errors import DeadlineExceeded, DefinitionError, InvalidInput, StoreError
-from bighead.features import Aggregation, EventSource, GroupBy, Join, Keys, Op
+from bighead.features import Aggregation, EventSource, GroupBy, Join, Keys, Op, Part
 from bighead.features.catalog import Catalog, GroupEpoch, JoinEpoch
 from bighead.features.compiled import CompiledGroup, compile_group, compile_join
 from bighead.features.fold import fold
@@ -95,6 +96,32 @@ def test_rows_equal_the_reference_for_known_repeated_and_unknown_keys(settings: 
     assert rows[0].statuses["carrier_delay_sum_1h"] == "OK"
     assert rows[-2].statuses["carrier_delay_sum_1h"] == "EMPTY"
     assert rows[0].epochs == {"carrier": 1, "gate": 1}
+
+
+def test_a_group_under_two_prefixes_and_columns_of_the_request_equal_the_reference(settings: Settings) -> None:
+    fold_into(settings, EVENTS)
+    pair = compile_join(
+        Join(
+            "pair",
+            Keys("ours", "theirs"),
+            [Part("carrier", "ours", {"carrier": "ours"}), Part("carrier", "theirs", {"carrier": "theirs"})],
+            {"wide": "gap > limit_min", "gap": "ours_carrier_delay_last - theirs_carrier_delay_last"},
+            request={"limit_min": "double"},
+        ),
+        {"carrier": CARRIER},
+    )
+    known = replace(catalog(), joins={"flight": JoinEpoch(1, pair.to_json(), pair.hash)})
+    query_ms = MIDNIGHT_MS + 3 * HOUR_MS
+    limits = [("UA", "AA", 20), ("UA", "ZZ", 20.5), ("AA", "UA", None)]
+    entities = [{"ours": ours, "theirs": theirs, "limit_min": limit} for ours, theirs, limit in limits]
+    rows = read(settings, entities, query_ms, known)
+    for entity, row in zip(entities, rows, strict=True):
+        assert row.values == join_features(pair, {"flights": EVENTS}, entity, query_ms)
+        assert list(row.values) == list(pair.kinds)
+    assert (rows[0].values["gap"], rows[0].values["wide"]) == (23, True)
+    assert rows[0].epochs == {"carrier": 1}
+    with pytest.raises(InvalidInput, match="'limit_min' of join 'pair' is double; received '20'"):
+        read(settings, [entities[0] | {"limit_min": "20"}], query_ms, known)
 
 
 def test_a_null_key_has_no_events(settings: Settings) -> None:
