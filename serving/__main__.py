@@ -9,6 +9,7 @@ from bighead.client.catalog import CatalogFollower
 from bighead.client.online import OnlineReader
 from bighead.client.publish import Publisher
 from bighead.client.redis import RedisPipeline
+from bighead.client.staleness import StalenessFollower
 from bighead.clock import wall_clock_ms
 from bighead.config import Settings, load
 from bighead.errors import BigheadError
@@ -44,7 +45,8 @@ class Server:
         self._log = PredictionLog(predictions, topic_name(prefix, PREDICTIONS), name)
         self._catalog = CatalogFollower(settings, codec)
         self._store = RedisPipeline(settings.redis)
-        reader = OnlineReader(self._store, prefix, self._catalog.current)
+        self._staleness = StalenessFollower(settings, self._catalog.current)
+        reader = OnlineReader(self._store, prefix, self._catalog.current, self._staleness.current)
         self._predictor = Predictor(reader, self._log, wall_clock_ms)
         host = ModelHost(self._predictor, name, self._report, wall_clock_ms)
         guard = Guard(codec, DeadLetters(settings, codec), f"server/{name}", settings)
@@ -60,6 +62,7 @@ class Server:
         await self._grpc.start()
         await self._http.start()
         await asyncio.to_thread(self._catalog.start)
+        self._staleness.start()
         self._deployments.start()
         await self._ready.wait()
         await self._grpc.declare_ready()
@@ -76,6 +79,7 @@ class Server:
         address = self._settings.grpc
         self._report(ServerStopped(server=self._settings.server_name, address=address, at_ms=wall_clock_ms()))
         await asyncio.to_thread(self._flush_events)
+        await asyncio.to_thread(self._staleness.stop)
         await asyncio.to_thread(self._catalog.stop)
         await self._store.close()
         _log.info("stopped; %d predictions dropped, %d not published", self._log.dropped, self._log.failed)

@@ -45,15 +45,22 @@ class Visibility:
         """Closes the connection."""
         self._redis.close()
 
+    def reached(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+        """For each of some partitions of a source topic the offset below which everything is visible."""
+        fields = [(state, source) for source in partitions for state in range(self._state_partitions)]
+        if not fields:
+            return {}
+        marks = self._redis.hmget(visible_key(self._prefix, topic), [f"{one}:{other}" for one, other in fields])
+        reached: dict[int, int] = {}
+        for (_, source), mark in zip(fields, marks, strict=True):
+            reached[source] = min(reached.get(source, 2**63), int(mark or 0))
+        return reached
+
     def _missing(self, wanted: Mapping[str, Mapping[int, int]]) -> list[str]:
         """What is not visible yet, as text for people."""
         missing: list[str] = []
         for topic, offsets in wanted.items():
-            fields = [(state, source) for source in offsets for state in range(self._state_partitions)]
-            marks = self._redis.hmget(visible_key(self._prefix, topic), [f"{one}:{other}" for one, other in fields])
-            reached: dict[int, int] = {}
-            for (_, source), mark in zip(fields, marks, strict=True):
-                reached[source] = min(reached.get(source, 2**63), int(mark or 0))
+            reached = self.reached(topic, offsets)
             missing += [
                 f"{topic}/{source} below offset {offset} (visible below {reached[source]})"
                 for source, offset in offsets.items()
