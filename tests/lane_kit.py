@@ -8,12 +8,12 @@ from bighead.events.codec import Codec
 from bighead.events.schemas import subject_of
 from bighead.features.compiled import CompiledGroup
 from bighead.features.plan import GroupPlan
-from bighead.features.tiles import Tile, TileKey, entity_of, store_value
+from bighead.features.tiles import Tile, TileKey
 from bighead.features.types import ValueType, avro_type
-from bighead.features.windows import Level
 from bighead.testing import SchemaRegistryServer
 from streams.evaluate import connect
 from streams.step import Member, Outcome, Stepper
+from tests.conformance.cases import read_tiles
 
 NOW_MS = 1_800_000_000_000
 DAY_MS = 86_400_000
@@ -104,9 +104,4 @@ def member(group: CompiledGroup, cut_ms: int | None = None) -> Member:
 
 def read(group: CompiledGroup, tiles: MemoryTiles, key: Sequence[Any], query_ms: int) -> dict[str, Any]:
     """The features of one entity through the read plan."""
-    plan = GroupPlan(group, 1, None)
-    wanted = plan.at(query_ms)
-    found = tiles.load([TileKey(entity_of(key), Level(level), start_ms) for level, start_ms in wanted.tiles])
-    values = [store_value(tile.rank, tile.seq, plan.codec.encode(tile.state)) if tile else None for tile in found]
-    answer = plan.answer(wanted, values)
-    return dict(zip((feature.name for feature in group.features), answer.values, strict=True))
+    return read_tiles(GroupPlan(group, 1, None), tiles.tiles, key, query_ms)

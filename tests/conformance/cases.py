@@ -11,10 +11,11 @@ from bighead.features import Aggregation, EventSource, GroupBy, Op
 from bighead.features.compiled import CompiledGroup, compile_group
 from bighead.features.definition import Accuracy
 from bighead.features.fold import Rows, column_of
+from bighead.features.plan import Answer, GroupPlan
 from bighead.features.reference import SourceEvent
-from bighead.features.tiles import entity_of
+from bighead.features.tiles import Tile, TileKey, entity_of, store_value
 from bighead.features.types import ValueType, clean
-from bighead.features.windows import DAY_MS, FIVE_MINUTES_MS, HOUR_MS
+from bighead.features.windows import DAY_MS, FIVE_MINUTES_MS, HOUR_MS, Level
 
 MIDNIGHT_MS = 1_383_264_000_000  # 2013-11-01T00:00Z
 WINDOWS = ["10m", "1h", "11h", "12h", "1d", "7d", "12d", "30d"]
@@ -182,6 +183,25 @@ def rows_of(group: CompiledGroup, events: Sequence[SourceEvent]) -> Rows | None:
         if group.reversal is None
         else np.array([group.reversal.evaluate(event.record) is True for event in kept], np.bool_),
     )
+
+
+def read_tiles(plan: GroupPlan, tiles: Mapping[TileKey, Tile], key: Sequence[Any], query_ms: int) -> dict[str, Any]:
+    """The features of one entity, from its tiles as the online store holds them."""
+    return dict(
+        zip(
+            (feature.name for feature in plan.group.features), answer_of(plan, tiles, key, query_ms).values, strict=True
+        )
+    )
+
+
+def answer_of(plan: GroupPlan, tiles: Mapping[TileKey, Tile], key: Sequence[Any], query_ms: int) -> Answer:
+    """The plan's answer. It is asked twice: the second time it is made from what the first one kept."""
+    wanted = plan.at(query_ms)
+    found = [tiles.get(TileKey(entity_of(key), Level(level), start_ms)) for level, start_ms in wanted.tiles]
+    values = [store_value(tile.rank, tile.seq, plan.codec.encode(tile.state)) if tile else None for tile in found]
+    first, second = plan.answer(wanted, values), plan.answer(wanted, values)
+    assert repr(first) == repr(second)
+    return second
 
 
 def assert_same(got: Mapping[str, Any], expected: Mapping[str, Any], magnitude: float) -> None:

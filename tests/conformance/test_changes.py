@@ -13,10 +13,20 @@ from bighead.features.definition import Accuracy
 from bighead.features.fold import fold
 from bighead.features.plan import GroupPlan, Status
 from bighead.features.reference import SourceEvent, group_features
-from bighead.features.tiles import StateCodec, Tile, TileKey, entity_of
+from bighead.features.tiles import StateCodec, Tile, TileKey
 from bighead.features.types import ValueType
-from bighead.features.windows import DAY_MS, Level
-from tests.conformance.cases import MIDNIGHT_MS, assert_same, every_operation, logs, magnitude_of, rows_of, times
+from bighead.features.windows import DAY_MS
+from tests.conformance.cases import (
+    MIDNIGHT_MS,
+    answer_of,
+    assert_same,
+    every_operation,
+    logs,
+    magnitude_of,
+    read_tiles,
+    rows_of,
+    times,
+)
 
 pytestmark = pytest.mark.usefixtures("few_rows")
 COLUMNS = {
@@ -91,13 +101,6 @@ def fold_all(group: CompiledGroup, events: list[SourceEvent], cuts: list[int]) -
     return store
 
 
-def read(plan: GroupPlan, store: dict[TileKey, Tile], key: list[Any], query_ms: int) -> dict[str, Any]:
-    wanted = plan.at(query_ms)
-    tiles = [store.get(TileKey(entity_of(key), Level(level), start_ms)) for level, start_ms in wanted.tiles]
-    answers = plan.evaluate(wanted, [tile.state if tile else None for tile in tiles])
-    return {feature.name: value for feature, (value, _) in zip(plan.group.features, answers, strict=True)}
-
-
 @settings(max_examples=150, deadline=None)
 @given(log=changes(), cuts=st.lists(st.integers(0, 30), max_size=5), query_ms=st.integers(0, 4 * DAY_MS))
 def test_inserts_updates_and_deletes_equal_the_reference(
@@ -108,7 +111,7 @@ def test_inserts_updates_and_deletes_equal_the_reference(
     store = fold_all(group, seen, cuts)
     for host in ("ann", ""):
         expected = group_features(group, seen, [host], MIDNIGHT_MS + query_ms)
-        got = read(GroupPlan(group, 1, None), store, [host], MIDNIGHT_MS + query_ms)
+        got = read_tiles(GroupPlan(group, 1, None), store, [host], MIDNIGHT_MS + query_ms)
         assert_same(got, expected, 1.0)
 
 
@@ -120,10 +123,12 @@ def test_as_of_midnight_equals_the_reference(log: list[SourceEvent], cuts: list[
     definition = GroupBy("every", whole.definition.source, whole.keys, windowed, accuracy=Accuracy.SNAPSHOT)
     group = compile_group(definition, whole.columns)
     one_partition = [SourceEvent(event.record, 0, offset) for offset, event in enumerate(log)]
-    store = fold_all(group, one_partition, cuts)
+    store, plan, scale = fold_all(group, one_partition, cuts), GroupPlan(group, 1, None), magnitude_of(group, log)
     for key in {(event.record["carrier"], event.record["gate"]) for event in log}:
         expected = group_features(group, one_partition, key, query_ms)
-        assert_same(read(GroupPlan(group, 1, None), store, list(key), query_ms), expected, magnitude_of(group, log))
+        assert_same(
+            read_tiles(GroupPlan(group, 1, None), store, list(key), query_ms), expected, magnitude_of(group, log)
+        )
 
 
 def test_as_of_midnight_without_windows_needs_a_cut() -> None:
@@ -141,10 +146,8 @@ def test_an_entity_that_is_gone_is_empty_until_it_comes_back() -> None:
         SourceEvent({**row, "at_ms": MIDNIGHT_MS + 5, "before": True}, 0, 1),
     ]
     tiles = fold_all(group, log, [])
-    answer = read(GroupPlan(group, 1, None), tiles, ["ann"], MIDNIGHT_MS + 9)
+    answer = read_tiles(GroupPlan(group, 1, None), tiles, ["ann"], MIDNIGHT_MS + 9)
     assert answer["host_price_count"] == 0
     assert {value for name, value in answer.items() if name != "host_price_count"} == {None}
     plan = GroupPlan(group, 1, None)
-    wanted = plan.at(MIDNIGHT_MS + 9)
-    states = [tiles[TileKey('["ann"]', level, start_ms)].state for level, start_ms in wanted.tiles]
-    assert {status for _, status in plan.evaluate(wanted, states)} == {Status.EMPTY}
+    assert set(answer_of(plan, tiles, ["ann"], MIDNIGHT_MS + 9).statuses) == {Status.EMPTY}

@@ -22,7 +22,7 @@ from bighead.features.fold import fold
 from bighead.features.operations import Op
 from bighead.features.plan import GroupPlan
 from bighead.features.reference import SourceEvent, group_features
-from bighead.features.tiles import StateCodec, Tile, TileKey, entity_of
+from bighead.features.tiles import StateCodec, Tile, TileKey, entity_of, store_value
 from bighead.features.types import avro_type
 from bighead.features.windows import DAY_MS, FIVE_MINUTES_MS, HOUR_MS, Level
 from bighead.local.flink import flink_home
@@ -185,8 +185,6 @@ def compare_tiles(group: CompiledGroup, mine: dict[TileKey, FeatureTile], python
 
 def compare_answers(group: CompiledGroup, mine: dict[TileKey, FeatureTile], events: list[SourceEvent]) -> None:
     """Every query of every entity equals the reference."""
-    codec = StateCodec(group)
-    states = {key: codec.decode(tile.state) for key, tile in mine.items()}
     plan = GroupPlan(group, 1, None)
     entities = sorted({(event.record["carrier"], event.record["gate"]) for event in events})
     for query_ms in QUERIES_MS:
@@ -197,9 +195,10 @@ def compare_answers(group: CompiledGroup, mine: dict[TileKey, FeatureTile], even
             text = entity_of(entity)
             # `all` holds everything that the stream has seen: as of the end alone.
             late = any(event.record["at_ms"] >= query_ms for event in events)
-            found = [states.get(TileKey(text, level, start)) for level, start in wanted.tiles]
-            answers = plan.evaluate(wanted, found)
-            got = {feature.name: value for feature, (value, _) in zip(group.features, answers, strict=True)}
+            found = [mine.get(TileKey(text, level, start)) for level, start in wanted.tiles]
+            stored = [store_value(tile.rank, tile.seq, tile.state) if tile else None for tile in found]
+            answer = plan.answer(wanted, stored)
+            got = {feature.name: value for feature, value in zip(group.features, answer.values, strict=True)}
             expected = group_features(group, seen, entity, query_ms)
             windowed = {feature.name for feature in group.features if feature.window is not None or not late}
             assert_same(

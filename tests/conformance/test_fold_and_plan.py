@@ -1,7 +1,6 @@
 """The stream's fold and the online read plan equal the reference, however the log is cut, repeated and queried."""
 
 from itertools import pairwise
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,9 +10,8 @@ from bighead.features.compiled import CompiledGroup
 from bighead.features.fold import fold
 from bighead.features.plan import GroupPlan
 from bighead.features.reference import SourceEvent, group_features
-from bighead.features.tiles import StateCodec, Tile, TileKey, entity_of, store_value
-from bighead.features.windows import Level
-from tests.conformance.cases import SHAPES, assert_same, every_operation, logs, magnitude_of, rows_of, times
+from bighead.features.tiles import StateCodec, Tile, TileKey
+from tests.conformance.cases import SHAPES, assert_same, every_operation, logs, magnitude_of, read_tiles, rows_of, times
 
 pytestmark = pytest.mark.usefixtures("few_rows")
 
@@ -42,16 +40,10 @@ def fold_all(group: CompiledGroup, events: list[SourceEvent], cuts: list[int]) -
     return store
 
 
-def read(group: CompiledGroup, store: dict[TileKey, Tile], key: list[Any], query_ms: int) -> dict[str, Any]:
-    """The features of one entity through the read plan."""
-    plan = GroupPlan(group, 1, None)
-    wanted = plan.at(query_ms)
-    entity = entity_of(key)
-    tiles = [store.get(TileKey(entity, Level(level), start_ms)) for level, start_ms in wanted.tiles]
-    values = [store_value(tile.rank, tile.seq, plan.codec.encode(tile.state)) if tile else None for tile in tiles]
-    answers = [plan.answer(wanted, values) for _ in range(2)]  # the second from what the first kept
-    assert repr(answers[0]) == repr(answers[1])
-    return dict(zip((feature.name for feature in group.features), answers[1].values, strict=True))
+@pytest.fixture(scope="module")
+def plan(group: CompiledGroup) -> GroupPlan:
+    """The read plan of the group."""
+    return GroupPlan(group, 1, None)
 
 
 FIXTURES = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
@@ -60,14 +52,14 @@ FIXTURES = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 @settings(max_examples=60, deadline=None, suppress_health_check=FIXTURES)
 @given(log=logs(), cuts=st.lists(st.integers(0, 30), max_size=5), query_ms=times())
 def test_online_reads_equal_the_reference(
-    group: CompiledGroup, log: list[SourceEvent], cuts: list[int], query_ms: int
+    group: CompiledGroup, plan: GroupPlan, log: list[SourceEvent], cuts: list[int], query_ms: int
 ) -> None:
     seen = [event for event in log if event.record["at_ms"] < query_ms]
     store = fold_all(group, seen, cuts)
     scale = magnitude_of(group, seen)
     for key in {(event.record["carrier"], event.record["gate"]) for event in seen} | {("UA", 0)}:
         expected = group_features(group, seen, key, query_ms)
-        assert_same(read(group, store, list(key), query_ms), expected, scale)
+        assert_same(read_tiles(plan, store, list(key), query_ms), expected, scale)
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=FIXTURES)
