@@ -126,9 +126,7 @@ def test_as_of_midnight_equals_the_reference(log: list[SourceEvent], cuts: list[
     store, plan, scale = fold_all(group, one_partition, cuts), GroupPlan(group, 1, None), magnitude_of(group, log)
     for key in {(event.record["carrier"], event.record["gate"]) for event in log}:
         expected = group_features(group, one_partition, key, query_ms)
-        assert_same(
-            read_tiles(GroupPlan(group, 1, None), store, list(key), query_ms), expected, magnitude_of(group, log)
-        )
+        assert_same(read_tiles(plan, store, list(key), query_ms), expected, scale)
 
 
 def test_as_of_midnight_without_windows_needs_a_cut() -> None:
