@@ -8,6 +8,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import org.apache.flink.api.common.JobExecutionResult;
 import org.apache.flink.api.common.eventtime.WatermarkStrategy;
 import org.apache.flink.api.common.typeinfo.TypeInformation;
 import org.apache.flink.api.common.typeinfo.Types;
@@ -65,7 +66,10 @@ public final class Job {
         Map<String, String> producer = texts(json.get("producer"));
         alive.sinkTo(Kafka.sink(servers, text("state_topic"), producer)).name("tiles").uid("tiles");
         dead.sinkTo(Kafka.sink(servers, text("letters_topic"), producer)).name("dead letters").uid("dead-letters");
-        environment.execute(text("name"));
+        JobExecutionResult result = environment.execute(text("name"));
+        if (json.get("bounded").asBoolean()) {
+            System.out.println("{\"runtime_ms\": " + result.getNetRuntime() + "}");
+        }
     }
 
     private SingleOutputStreamOperator<Row> rows(List<Group> groups) {
