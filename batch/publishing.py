@@ -91,7 +91,7 @@ def _events(definition: str, epoch: int, batches: Iterator[pa.RecordBatch]) -> I
                 rank=BATCH_RANK,
                 seq=seq,
                 latest_ms=latest_ms,
-                state=codec.encode(tuple(state)),
+                state=codec.encode_row(tuple(state)),
             )
             yield key, tile
 

@@ -3,6 +3,7 @@
 Pure. State bytes are one version byte and an Avro record of the group's flat state columns, so any language reads them.
 """
 
+import hashlib
 import io
 import json
 import struct
@@ -54,12 +55,26 @@ class Tile(NamedTuple):
     state: State
 
 
+def entity_hash(salt: str, entity: str) -> str:
+    """What is said of an entity that must not be named: SHA-256 of salt and canonical text, in hexadecimal."""
+    return hashlib.sha256(f"{salt}{entity}".encode()).hexdigest()
+
+
 def log_key(group: str, epoch: int, key: TileKey, rank: int) -> str:
     """The key of a tile on the state topic, a JSON array: unique per tile and rank.
 
     Compaction keeps the newest of a key. A late tile of the stream must not remove the one of batch that outranks it.
     """
     return f'["{group}",{epoch},{key.entity},"{key.level}",{key.start_ms},{rank}]'
+
+
+def place_of_log_key(text: bytes | str) -> tuple[str, int, TileKey] | None:
+    """Group, epoch and tile of a key on the state topic; None for a key of something else, as marks have."""
+    try:
+        group, epoch, entity, level, start_ms, _ = json.loads(text)
+        return str(group), int(epoch), TileKey(entity_of(entity), Level(level), int(start_ms))
+    except (ValueError, TypeError):
+        return None
 
 
 def store_key(prefix: str, group: str, epoch: int, entity: str) -> str:
@@ -129,9 +144,13 @@ class StateCodec:
 
     def encode(self, state: State) -> bytes:
         """State tuple to versioned bytes."""
+        return self.encode_row(self.pack(state))
+
+    def encode_row(self, row: State) -> bytes:
+        """What `pack` gives, or a table holds, to versioned bytes."""
         buffer = io.BytesIO(STATE_VERSION)
         buffer.seek(len(STATE_VERSION))
-        fastavro.schemaless_writer(buffer, self._parsed, dict(zip(self._columns, self.pack(state), strict=True)))
+        fastavro.schemaless_writer(buffer, self._parsed, dict(zip(self._columns, row, strict=True)))
         return buffer.getvalue()
 
     def pack(self, state: State) -> State:
