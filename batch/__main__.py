@@ -1,31 +1,29 @@
 """`python -m batch`: what Spark does for the platform. Several commands in one line share one Spark session."""
 
 import uuid
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import click
 import pyarrow.parquet as pq
 from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 
 from batch import backfill as backfills
 from batch import consistency as checks
+from batch.explaining import LATE
+from batch.forget import forget_command
 from batch.land import land, only_table, sources_of
-from batch.session import DEFAULT_MASTER, spark_session
+from batch.maintenance import COMMANDS
+from batch.session import DEFAULT_MASTER
 from batch.tables import read_version, table_path, version_of, write_history
-from batch.training import write_training_set
-from bighead import config
-from bighead.client.catalog import read_catalog
+from batch.training import Labels, write_training_set
+from batch.work import Work, as_json, progress, show
+from bighead.client.definitions import load_labels
 from bighead.clock import wall_clock_ms
-from bighead.commands.text import columns, json_line
-from bighead.config import Settings
+from bighead.commands.text import columns
 from bighead.errors import BigheadError
-from bighead.events.codec import Codec
-from bighead.features.catalog import Catalog
+from bighead.features.labels import Immature
 
 EXAMPLES = """\b
 Examples:
@@ -33,47 +31,13 @@ Examples:
   python -m batch backfill --all --cut 1383264000000
   python -m batch training-set --join flight --left labels.parquet --time asked_ms --output flights/training
   python -m batch consistency --join flight
+  python -m batch refresh
   python -m batch backfill --all --cut 1383264000000 training-set --join flight ...     one session for both
 
 \b
 Tables are Delta tables, named by their path below BIGHEAD_LAKE. Progress goes to stderr, results to stdout.
 Exit codes: 0 done, 1 failed or not consistent, 2 wrong use.
 """
-
-
-@dataclass
-class Work:
-    """What the commands of one line share."""
-
-    master: str
-    settings: Settings = field(default_factory=config.load)
-
-    @cached_property
-    def spark(self) -> SparkSession:
-        """Started when a command needs it first."""
-        progress("starting Spark")
-        return spark_session(self.settings, "bighead", master=self.master)
-
-    @cached_property
-    def codec(self) -> Codec:
-        """Shared, so that each schema is asked for once."""
-        return Codec(self.settings.schema_registry)
-
-    def catalog(self) -> Catalog:
-        """As of now: an earlier command of the line may have changed it."""
-        return read_catalog(self.settings, self.codec)
-
-    def close(self) -> None:
-        """Ends what was started."""
-        if "codec" in vars(self):
-            self.codec.close()
-        if "spark" in vars(self):
-            self.spark.stop()
-
-
-def progress(line: str) -> None:
-    """A line for whoever watches."""
-    click.echo(line, err=True)
 
 
 class Commands(click.Group):
@@ -92,9 +56,6 @@ def _first_reason(error: PySparkException) -> str:
     """What went wrong, from an exception that may carry a worker's whole traceback."""
     lines = [line for line in str(error).splitlines() if line.startswith("bighead.errors.")]
     return lines[-1].removeprefix("bighead.errors.") if lines else str(error)
-
-
-as_json = click.option("--json", "as_json", is_flag=True, help="The result as one line of JSON.")
 
 
 @click.group(
@@ -130,7 +91,7 @@ def import_command(work: Work, table: str, parquet: Path, time: str, as_json: bo
     path = table_path(work.settings.lake, table)
     version = write_history(work.spark, path, events, time)
     result = {"table": path, "version": version, "events": len(events)}
-    _show(result, as_json, f"{len(events)} events in {path} version {version}")
+    show(result, as_json, f"{len(events)} events in {path} version {version}")
 
 
 @main.command("land")
@@ -149,7 +110,7 @@ def land_command(work: Work, topic: str, table: str | None, as_json: bool) -> No
     path = table_path(work.settings.lake, table or only_table(topic, tables))
     landed = land(work.spark, work.settings, topic, path, times, progress)
     text = f"{landed.events} events of {topic} landed in {path} version {landed.version}, {landed.refused} refused"
-    _show(asdict(landed), as_json, "\n  ".join([text, *landed.reasons]))
+    show(asdict(landed), as_json, "\n  ".join([text, *landed.reasons]))
 
 
 @main.command("backfill")
@@ -178,9 +139,9 @@ def backfill_command(
     applied = backfills.newest_epochs(work.catalog(), None if everything else list(groups))
     done = backfills.backfill_all(work.spark, work.settings, applied, cut_ms, progress)
     backfills.complete(work.settings, done, wait_s, progress)
-    rows = [(one.group, one.epoch, one.events, one.tiles) for one in done]
-    text = columns(("group", "epoch", "events", "tiles"), rows)
-    _show({"cut_ms": cut_ms, "groups": [asdict(one) for one in done]}, as_json, text)
+    rows = [(one.group, one.epoch, one.days, one.kept_days, one.events, one.tiles) for one in done]
+    text = columns(("group", "epoch", "filled", "kept", "events", "tiles"), rows)
+    show({"cut_ms": cut_ms, "groups": [asdict(one) for one in done]}, as_json, text)
 
 
 @main.command("training-set")
@@ -188,17 +149,39 @@ def backfill_command(
 @click.option("--left", required=True, metavar="TABLE", help="Rows with keys and a time: a table or a .parquet file.")
 @click.option("--time", required=True, metavar="COLUMN", help="The column of LEFT as of which features are computed.")
 @click.option("--output", required=True, metavar="TABLE", help="Table to write.")
+@click.option("--labels", "file", type=click.Path(path_type=Path), help="A Python file with Labels: a column for each.")
+@click.option(
+    "--immature",
+    type=click.Choice([str(one) for one in Immature]),
+    default=str(Immature.KEEP),
+    show_default=True,
+    help="Rows whose horizon has not passed: keep them with null, or drop them.",
+)
+@click.option(
+    "--known-until", "known_ms", type=int, metavar="MS", help="Labels know all before.  [default: the newest]"
+)
 @as_json
 @click.pass_obj
-def training_set_command(work: Work, join: str, left: str, time: str, output: str, as_json: bool) -> None:
-    """Give each row of a table the features as they were at its time.
+def training_set_command(
+    work: Work,
+    join: str,
+    left: str,
+    time: str,
+    output: str,
+    file: Path | None,
+    immature: str,
+    known_ms: int | None,
+    as_json: bool,
+) -> None:
+    """Give each row of a table the features as they were at its time, and labels from what happened after it.
 
     Example: python -m batch training-set --join flight --left labels.parquet --time asked_ms --output flights/training
     """
     compiled = work.catalog().join(join)
-    made = write_training_set(work.spark, work.settings, compiled, _left(work, left), time, output, progress)
-    text = f"{made.rows} rows with {made.features} features in {made.table.table} version {made.table.version}"
-    _show(asdict(made), as_json, text)
+    labels = Labels(load_labels(file) if file else (), Immature(immature), known_ms)
+    made = write_training_set(work.spark, work.settings, compiled, _left(work, left), time, output, progress, labels)
+    text = f"{made.rows} rows with {len(made.features)} features in {made.table.table} version {made.table.version}"
+    show(asdict(made), as_json, text)
 
 
 @main.command("consistency")
@@ -206,12 +189,19 @@ def training_set_command(work: Work, join: str, left: str, time: str, output: st
 @click.option("--model", metavar="NAME", help="Predictions of this model alone.")
 @click.option("--from", "from_ms", type=int, metavar="MS", help="The first as-of time.")
 @click.option("--to", "to_ms", type=int, metavar="MS", help="The first as-of time that is not checked.")
+@click.option("--share", type=click.FloatRange(0, 1, min_open=True), default=1.0, show_default=True, help="How many.")
 @as_json
 @click.pass_context
 def consistency_command(
-    ctx: click.Context, join: str, model: str | None, from_ms: int | None, to_ms: int | None, as_json: bool
+    ctx: click.Context,
+    join: str,
+    model: str | None,
+    from_ms: int | None,
+    to_ms: int | None,
+    share: float,
+    as_json: bool,
 ) -> None:
-    """Recompute every served feature vector as of its request and compare, bit for bit.
+    """Recompute served feature vectors as of their requests and compare, bit for bit.
 
     Land the topics first. An online read holds all that is visible in the current five minutes, so the two are the same
     only where nothing with a time at or after the request's was visible when it was answered. Floating sums depend on
@@ -222,11 +212,11 @@ def consistency_command(
     work: Work = ctx.obj
     catalog = work.catalog()
     catalog.join(join)
-    served = checks.read_served(work.settings, work.codec, join, model, from_ms, to_ms)
+    served = checks.read_served(work.settings, work.codec, join, model, from_ms, to_ms, share)
     result = checks.check_consistency(work.spark, work.settings, catalog, join, served, progress)
     checks.publish_verdict(work.settings, result, uuid.uuid4().hex, wall_clock_ms())
     verdict = {"rows": result.rows, "differences": result.differences, "healthy": result.healthy}
-    _show(asdict(result) | verdict, as_json, _report(result))
+    show(asdict(result) | verdict, as_json, _report(result))
     if not result.healthy:
         ctx.exit(1)
 
@@ -237,10 +227,16 @@ def _report(result: checks.Consistency) -> str:
     lines += [f"note: {note}" for note in result.notes]
     lines += [
         f"{one.prediction_id}  {one.entity} as of {one.as_of_ms}: {one.feature} was served as {one.served!r} "
-        f"({one.status}), recomputed {one.recomputed!r}"
+        f"({one.status}), recomputed {one.recomputed!r}{_why(one)}"
         for one in result.first
     ]
     return "\n".join([*lines, f"{result.differences} differences in {result.rows} predictions"])
+
+
+def _why(one: checks.Difference) -> str:
+    if one.cause == LATE:
+        return f"; late: {', '.join(one.events)} arrived after the request"
+    return "; no event that arrived later explains it" if one.cause else ""
 
 
 def _left(work: Work, left: str) -> DataFrame:
@@ -250,9 +246,8 @@ def _left(work: Work, left: str) -> DataFrame:
     return read_version(work.spark, path, version_of(work.spark, path))
 
 
-def _show(result: Mapping[str, Any], as_json: bool, text: str) -> None:
-    click.echo(json_line(result) if as_json else text)
-
+for _command in (forget_command, *COMMANDS):
+    main.add_command(_command)
 
 if __name__ == "__main__":
     main(prog_name="python -m batch")

@@ -148,6 +148,11 @@ class AsOf:
             self._head_runs[kind] = (first, last)
         return self._head_runs[kind]
 
+    def events_within(self, length_ms: int) -> tuple[Ints, Ints]:
+        """For each query the single events of the time of this length before it."""
+        at_ms = self.queries.at_ms
+        return self._place(Kind.EVENT, at_ms - length_ms), self._place(Kind.EVENT, at_ms)
+
     def base(self) -> tuple[Ints, Ints]:
         """For each query where the state of everything before its block lies."""
         begin_ms = self.queries.blocks_ms

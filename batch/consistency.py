@@ -1,10 +1,12 @@
 """Served feature vectors against the same vectors recomputed from the tables, bit for bit.
 
 Knows Spark and the log of predictions. The online head holds the whole current five minutes, so the two can only be
-equal where nothing with a time at or after `as_of_ms` was visible at the request.
+equal where nothing with a time at or after `as_of_ms` was visible at the request. Sketches of percentiles that met
+their values in another order are compared within their rank error.
 """
 
 import json
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +15,9 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from batch.arrow import ARROW_TYPES
+from batch.arrow import ARROW_TYPES, python_rows
+from batch.bounds import BOUNDS, bounded_join, within
+from batch.explaining import explain
 from batch.tables import read_version, table_path
 from batch.training import Progress, source_versions, with_features
 from bighead.client.publish import Publisher
@@ -21,8 +25,9 @@ from bighead.config import Settings
 from bighead.errors import ConfigError
 from bighead.events.codec import Codec
 from bighead.events.log import read_log
-from bighead.events.topics import PREDICTIONS, RUNS, topic_name
-from bighead.events.types import HealthCheck, HealthChecked, PredictionServed
+from bighead.events.served import served_features
+from bighead.events.topics import MONITORING, PREDICTIONS, RUNS, topic_name
+from bighead.events.types import HealthCheck, HealthChecked, MetricComputed, PredictionServed
 from bighead.features.catalog import Catalog
 from bighead.features.compiled import CompiledJoin, join_of_json
 from bighead.features.plan import Status
@@ -31,19 +36,29 @@ _NUMBER = "__number"
 _AS_OF = "__as_of_ms"
 _BROKEN = (Status.ERROR, Status.STALE)
 _MOST_NAMED = 10
+METRIC = "feature_differences"
+"""The metric, by model and with the feature as segment: the share of served values that are not the recomputed ones."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Difference:
-    """One served value that is not the recomputed one."""
+    """One served value that is not the recomputed one.
+
+    cause: "late", where it is right without the events that arrived after the request, "wrong" where it is not, ""
+    where nobody looked. events: those that arrived after it, as topic/partition/offset.
+    """
 
     prediction_id: str
+    model: str
     entity: str
     as_of_ms: int
+    at_ms: int
     feature: str
     served: Any
     recomputed: Any
     status: str
+    cause: str = ""
+    events: tuple[str, ...] = ()
 
 
 @dataclass
@@ -57,14 +72,17 @@ class FeatureVerdict:
 
 @dataclass
 class Consistency:
-    """The verdict on a join. first: the differing values that were found first."""
+    """The verdict on a join, by feature and by model. first: the differing values that were found first."""
 
     join: str
     rows: int = 0
     features: dict[str, FeatureVerdict] = field(default_factory=dict)
+    models: dict[str, dict[str, FeatureVerdict]] = field(default_factory=dict)
     first: list[Difference] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     sources: dict[str, int] = field(default_factory=dict)
+    from_ms: int = 0
+    to_ms: int = 0
 
     @property
     def differences(self) -> int:
@@ -78,19 +96,36 @@ class Consistency:
 
     def compare(self, event: PredictionServed, recomputed: Mapping[str, Any]) -> None:
         """Takes one prediction with the values that it should have been served."""
+        self.from_ms = min(self.from_ms, event.as_of_ms) if self.rows else event.as_of_ms
+        self.to_ms = max(self.to_ms, event.as_of_ms + 1)
         self.rows += 1
-        for name, served in event.features.items():
-            verdict = self.features.setdefault(name, FeatureVerdict())
-            verdict.rows += 1
-            status = event.statuses.get(name, Status.OK)
-            right = recomputed.get(name)
-            if _same(served, right) and status not in _BROKEN:
-                continue
-            verdict.differences += 1
-            verdict.largest = max(verdict.largest, _distance(served, right))
-            if len(self.first) < _MOST_NAMED:
-                found = Difference(event.prediction_id, event.entity, event.as_of_ms, name, served, right, str(status))
-                self.first.append(found)
+        mine = self.models.setdefault(event.model, {})
+        for name, served in served_features(event).items():
+            verdicts = [found.setdefault(name, FeatureVerdict()) for found in (self.features, mine)]
+            status, right = event.statuses.get(name, Status.OK), recomputed.get(name)
+            same = _same(served, right) or within(served, recomputed.get(f"{BOUNDS}{name}"))
+            differs = not same or status in _BROKEN
+            for verdict in verdicts:
+                verdict.rows += 1
+                if differs:
+                    verdict.differences += 1
+                    verdict.largest = max(verdict.largest, _distance(served, right))
+            if differs and len(self.first) < _MOST_NAMED:
+                self.first.append(_difference(event, name, served, right, status))
+
+
+def _difference(event: PredictionServed, name: str, served: Any, right: Any, status: str) -> Difference:
+    return Difference(
+        prediction_id=event.prediction_id,
+        model=event.model,
+        entity=event.entity,
+        as_of_ms=event.as_of_ms,
+        at_ms=event.at_ms,
+        feature=name,
+        served=served,
+        recomputed=right,
+        status=str(status),
+    )
 
 
 def check_consistency(
@@ -113,18 +148,31 @@ def check_consistency(
         newest_ms = max(event.as_of_ms for event in events)
         result.notes += _notes(spark, settings.lake, compiled, versions, newest_ms)
         progress(f"{join}: recomputing the features of {len(events)} predictions")
-        left = spark.createDataFrame(_left(compiled, events))
-        with with_features(spark, settings.lake, compiled, left, _AS_OF, versions) as frame:
-            rows = frame.drop(_AS_OF, *(name for name in compiled.left_kinds if name not in compiled.kinds)).toArrow()
-        for row in _rows(rows):
+        wider, named = bounded_join(compiled), len(result.first)
+        left = spark.createDataFrame(_left(wider, events))
+        with with_features(spark, settings.lake, wider, left, _AS_OF, versions) as frame:
+            rows = frame.drop(_AS_OF, *(name for name in wider.left_kinds if name not in wider.kinds)).toArrow()
+        for row in python_rows(rows.sort_by(_NUMBER)):  # in the order in which the predictions were logged
             result.compare(events[row[_NUMBER]], row)
+        for difference in result.first[named:]:
+            cause, late = explain(spark, settings, compiled, versions, difference)
+            difference.cause, difference.events = cause, late
     return result
 
 
 def read_served(
-    settings: Settings, codec: Codec, join: str, model: str | None, from_ms: int | None, to_ms: int | None
+    settings: Settings,
+    codec: Codec,
+    join: str,
+    model: str | None,
+    from_ms: int | None,
+    to_ms: int | None,
+    share: float = 1.0,
 ) -> list[PredictionServed]:
-    """The logged predictions that were answered with a join's features, as of [from, to)."""
+    """The logged predictions that were answered with a join's features, as of [from, to).
+
+    share: how many of them, 0 to 1, chosen by a hash of the prediction's id: the same ones each time.
+    """
     events = _served(codec, read_log(settings, topic_name(settings.topic_prefix, PREDICTIONS)))
     return [
         event
@@ -133,11 +181,12 @@ def read_served(
         and (model is None or event.model == model)
         and (from_ms is None or event.as_of_ms >= from_ms)
         and (to_ms is None or event.as_of_ms < to_ms)
+        and (share >= 1.0 or zlib.crc32(event.prediction_id.encode()) < share * 2**32)
     ]
 
 
 def publish_verdict(settings: Settings, result: Consistency, run_id: str, at_ms: int) -> None:
-    """HealthChecked with one check a feature, on the topic of runs."""
+    """HealthChecked with one check a feature, on the topic of runs; MetricComputed for each model and feature."""
     checks = [HealthCheck(name="rows", passed=result.rows > 0, detail=f"{result.rows} predictions were compared")]
     for name, one in result.features.items():
         detail = f"{one.differences} of {one.rows} differ; largest absolute difference {one.largest!r}"
@@ -145,8 +194,29 @@ def publish_verdict(settings: Settings, result: Consistency, run_id: str, at_ms:
     event = HealthChecked(run_id=run_id, subject=result.join, healthy=result.healthy, checks=tuple(checks), at_ms=at_ms)
     publisher = Publisher(settings, "bighead/batch/consistency")
     publisher.publish(event, key=run_id, topic=topic_name(settings.topic_prefix, RUNS))
+    for model, features in result.models.items():
+        for name, one in features.items():
+            metric = _metric(result, model, name, one, at_ms)
+            publisher.publish(metric, key=model, topic=topic_name(settings.topic_prefix, MONITORING))
     publisher.flush()
     publisher.codec.close()
+
+
+def _metric(result: Consistency, model: str, name: str, one: FeatureVerdict, at_ms: int) -> MetricComputed:
+    return MetricComputed(
+        model=model,
+        version=0,
+        segment=name,
+        metric=METRIC,
+        value=one.differences / one.rows,
+        window="all",
+        count=one.rows,
+        predictions=one.rows,
+        coverage=1.0,
+        from_ms=result.from_ms,
+        to_ms=result.to_ms,
+        at_ms=at_ms,
+    )
 
 
 def _served(codec: Codec, messages: Iterable[Any]) -> Iterator[PredictionServed]:
@@ -176,11 +246,6 @@ def _left(join: CompiledJoin, events: Sequence[PredictionServed]) -> pa.Table:
     columns[_NUMBER] = pa.array(range(len(events)), pa.int64())
     columns[_AS_OF] = pa.array([event.as_of_ms for event in events], pa.int64())
     return pa.table(columns)
-
-
-def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
-    """The rows in the order in which the predictions were logged."""
-    yield from table.sort_by(_NUMBER).to_pylist()
 
 
 def _notes(

@@ -144,26 +144,29 @@ def _any(conditions: Sequence[Column]) -> Column:
     return found
 
 
-def _wanted(group: CompiledGroup, events: DataFrame, first: Mapping[Level, int], cut_ms: int) -> dict[int, Mark]:
-    """The marks that the source gives to each of its days that queries can need."""
+def source_days(group: CompiledGroup, events: DataFrame, since_ms: int, until_ms: int) -> dict[int, tuple[int, int]]:
+    """For each day of the source: how many events it holds, and a hash of them that does not depend on their order."""
     time = quoted(group.definition.source.time)
-    kinds = dict(events.dtypes)
     hashed = ", ".join(
         f"MAP_KEYS({quoted(name)}), MAP_VALUES({quoted(name)})" if kind.startswith("map") else quoted(name)
-        for name, kind in kinds.items()
+        for name, kind in events.dtypes
     )
-    since_ms = floor_to(min(first.values()), DAY_MS)
     rows = (
-        events.where((F.col(time) >= since_ms) & (F.col(time) < cut_ms))
+        events.where((F.col(time) >= since_ms) & (F.col(time) < until_ms))
         .groupBy(F.expr(floor_sql(time, DAY_MS)).alias(DAY))
         .agg(F.count("*").alias("events"), F.expr(f"BIT_XOR(XXHASH64({hashed}))").alias("hash"))
         .collect()
     )
+    return {row[DAY]: (row["events"], row["hash"]) for row in rows}
+
+
+def _wanted(group: CompiledGroup, events: DataFrame, first: Mapping[Level, int], cut_ms: int) -> dict[int, Mark]:
+    """The marks that the source gives to each of its days that queries can need."""
     found = {}
-    for row in rows:
-        levels = frozenset(level for level, from_ms in first.items() if row[DAY] + DAY_MS > from_ms)
+    for day, (count, hashed) in source_days(group, events, floor_to(min(first.values()), DAY_MS), cut_ms).items():
+        levels = frozenset(level for level, from_ms in first.items() if day + DAY_MS > from_ms)
         if levels:
-            found[row[DAY]] = Mark(row["events"], row["hash"], levels)
+            found[day] = Mark(count, hashed, levels)
     return found
 
 

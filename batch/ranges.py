@@ -58,7 +58,7 @@ class CellStates:
             if kind in asof.states.edges:
                 self._kinds[kind] = Ranges(self._reduced(kind), operation)
             elif kind in asof.states.slices:
-                leaf = self._event() if kind is Kind.EVENT else self._tile(kind)
+                leaf = event_states(cell, asof) if kind is Kind.EVENT else self._tile(kind)
                 self._kinds[kind] = Ranges(leaf, operation)
 
     def answers(self, features: list[Feature]) -> Iterator[list[object]]:
@@ -96,18 +96,20 @@ class CellStates:
             one(value) if one else value for one, value in zip(unpack, packed[index], strict=True)
         )
 
-    def _event(self) -> Callable[[int], State]:
-        cell, rows = self._cell, self._asof.states.table.slice(*self._asof.span(Kind.EVENT))
-        values = python_values(rows.column(input_name(cell.column)))
-        buckets = python_values(rows.column(input_name(cell.bucket))) if cell.bucket else None
-        places = zip(*(rows.column(name).to_pylist() for name in ("at_ms", "log_partition", "row")), strict=True)
-        orders, backs = list(places), rows.column(BACK).to_pylist()
 
-        def leaf(index: int) -> State:
-            inputs = cell.inputs(clean(values[index]), buckets[index] if buckets else None)
-            return changed(cell, cell.empty, inputs, orders[index], backs[index])
+def event_states(cell: Cell, asof: AsOf) -> Callable[[int], State]:
+    """The state of each single event of a partition."""
+    rows = asof.states.table.slice(*asof.span(Kind.EVENT))
+    values = python_values(rows.column(input_name(cell.column)))
+    buckets = python_values(rows.column(input_name(cell.bucket))) if cell.bucket else None
+    places = zip(*(rows.column(name).to_pylist() for name in ("at_ms", "log_partition", "row")), strict=True)
+    orders, backs = list(places), rows.column(BACK).to_pylist()
 
-        return leaf
+    def leaf(index: int) -> State:
+        inputs = cell.inputs(clean(values[index]), buckets[index] if buckets else None)
+        return changed(cell, cell.empty, inputs, orders[index], backs[index])
+
+    return leaf
 
 
 def _pairs(first: Ints, last: Ints) -> list[tuple[int, int]]:

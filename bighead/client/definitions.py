@@ -1,4 +1,4 @@
-"""Definitions from a user's own Python file: its GroupBys and Joins, by name."""
+"""Definitions from a user's own Python file: its GroupBys and Joins, by name, and its Labels."""
 
 import importlib.util
 import sys
@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from bighead.errors import BigheadError, DefinitionError
 from bighead.features.definition import GroupBy, Join
+from bighead.features.labels import Label
 
 Definition = TypeVar("Definition", GroupBy, Join)
 
@@ -35,6 +36,15 @@ def load_definitions(path: Path) -> Definitions:
     if both := sorted(groups.keys() & joins.keys()):
         raise DefinitionError(f"{both[0]!r} is the name of a GroupBy and of a Join; give one of them another name")
     return Definitions(groups, joins)
+
+
+def load_labels(path: Path) -> list[Label]:
+    """Runs a user's own Python file and collects the Labels of its module level."""
+    found = [value for value in vars(_run_file(path)).values() if isinstance(value, Label)]
+    labels = list({label.name: label for label in found}.values())
+    if not labels:
+        raise DefinitionError(f"{path} defines no Label at its module level")
+    return labels
 
 
 def _by_name(kind: str, found: Sequence[Definition]) -> dict[str, Definition]:
