@@ -47,7 +47,7 @@ Ask = Callable[[Entities], Awaitable[None]]
 
 def run(seconds: float = SECONDS, events: int = EVENTS) -> Report:
     """Fills a week, then measures each size in turn for `seconds` while purchases go on."""
-    with stack((*INFRASTRUCTURE, "worker", "server")) as platform:
+    with stack((*INFRASTRUCTURE, "worker", "materializer", "server")) as platform:
         settings = platform.settings
         with closing(Visibility(settings)) as visibility:
             visibility.wait(purchases.create(settings).positions, _FILLED_S)
@@ -126,7 +126,7 @@ def _floor(settings: Settings, catalog: Catalog) -> Ask:
     async def ask(entities: Entities) -> None:
         commands_of = [HashFields(plan.at(wall_clock_ms()).fields).of for plan in plans]
         keys = dict.fromkeys(_keys(settings, plans, entities))
-        commands = [commands_of[number](key) for number, key in keys]
+        commands = [commands_of[number](key).data for number, key in keys]
         connection.sendall(b"".join(commands))
         _take(connection, reader, len(commands))
 

@@ -44,7 +44,7 @@ class Server:
 
 def run(seconds: float = SECONDS, events: int = flight_models.EVENTS) -> Report:
     """Deploys two models, then measures them and the echo, each for `seconds` in closed and in open loop."""
-    with stack((*INFRASTRUCTURE, "worker", "server")) as platform:
+    with stack((*INFRASTRUCTURE, "worker", "materializer", "server")) as platform:
         settings = platform.settings
         say("publishing a week of made-up flights")
         flight_models.fill(settings, events)

@@ -22,6 +22,7 @@ from bighead.config import Settings
 from bighead.errors import BigheadError, ConfigError, PlatformError
 
 HEARTBEAT_KEY = "bh:health:worker"
+MATERIALIZER_HEARTBEAT_KEY = "bh:health:materializer"
 FLINK_HEARTBEAT_KEY = "bh:health:flink-runner"
 HEARTBEAT_TTL_S = 5
 _TOPIC_RETENTION_MS = 3_600_000
@@ -145,6 +146,10 @@ def _worker(settings: Settings, timeout_s: float) -> str:
     return _beating(settings, HEARTBEAT_KEY, timeout_s)
 
 
+def _materializer(settings: Settings, timeout_s: float) -> str:
+    return _beating(settings, MATERIALIZER_HEARTBEAT_KEY, timeout_s)
+
+
 def _flink_runner(settings: Settings, timeout_s: float) -> str:
     return _beating(settings, FLINK_HEARTBEAT_KEY, timeout_s)
 
@@ -215,6 +220,7 @@ _PROBES: dict[str, Callable[[Settings, float], str]] = {
     "registry": _registry,
     "redis": _redis,
     "worker": _worker,
+    "materializer": _materializer,
     "server": _server,
     "console": _console,
     "flink-jobmanager": _jobmanager,

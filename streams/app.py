@@ -13,6 +13,7 @@ from bighead.config import Settings
 from bighead.errors import ConfigError
 from bighead.events.codec import Codec
 from bighead.events.guard import Guard
+from bighead.health import HEARTBEAT_KEY, MATERIALIZER_HEARTBEAT_KEY
 from streams.catalog import CatalogService
 from streams.committed import read_committed
 from streams.heartbeat import HeartbeatService
@@ -42,7 +43,8 @@ def build(settings: Settings, only: Iterable[str] = ALL) -> mode.Worker:
     def states() -> dict[str, str]:
         return {name: _state(service) for name, service in services.items()}
 
-    running = [*services.values(), HeartbeatService(settings, states)]
+    key = MATERIALIZER_HEARTBEAT_KEY if wanted == ["materializer"] else HEARTBEAT_KEY
+    running = [*services.values(), HeartbeatService(settings, states, key)]
     if AGENTS not in wanted:
         return mode.Worker(*running, override_logging=False, redirect_stdouts=False)
     app = faust_app(settings)

@@ -13,7 +13,7 @@ from bighead.events.base import Event
 from bighead.events.guard import Guard
 from bighead.events.message import Message
 from bighead.events.topics import FEATURES_EVENTS, topic_name
-from bighead.events.types import GroupByActivated
+from bighead.events.types import GroupByActivated, KeyForgotten
 from bighead.features.catalog import Catalog, evolve
 from streams.kafka import TopicReader, message_of
 
@@ -30,6 +30,7 @@ class CatalogService(Service):
         self.offset = 0
         self.newest_ms = 0
         self.activated_at: dict[tuple[str, int], int] = {}
+        self.forgotten: list[tuple[int, KeyForgotten]] = []
         self._guard = guard
         self._moved = asyncio.Condition()
         self._reader = TopicReader(settings, topic_name(settings.topic_prefix, FEATURES_EVENTS))
@@ -84,3 +85,5 @@ class CatalogService(Service):
         self.newest_ms = max(self.newest_ms, event.time_ms)
         if isinstance(event, GroupByActivated):
             self.activated_at[event.group, event.epoch] = message.offset
+        if isinstance(event, KeyForgotten):
+            self.forgotten.append((message.offset, event))

@@ -13,6 +13,8 @@ from streams.member import Member
 from streams.tile_log import Flight, TileLog
 from streams.tile_store import Changes, TileStore
 
+CATALOG = ("", 0)
+"""Under this name, which no group can have, lies how far the catalog's requests to forget were carried out."""
 MOST_UNDER_WAY = 8
 WRITE_S = 0.05
 """How long acknowledged tiles may wait for the disk: many steps are one write. A crash loses none of them: they are on
@@ -39,22 +41,32 @@ class Commits:
         self._log = log
         self._steps: asyncio.Queue[_Step] = asyncio.Queue()
         self._room = asyncio.Semaphore(MOST_UNDER_WAY)
-        self._changes: dict[str, tuple[Tile, bytes]] = {}
+        self._changes: dict[str, tuple[Tile | None, bytes | None]] = {}
         self._offsets: dict[tuple[str, int], Mapping[int, int]] = {}
         self._state_offsets = store.state_offsets() or {}
         self._written_s = time.monotonic()
+        self._writing = asyncio.Lock()
 
-    async def add(self, changes: Changes, members: Iterable[Member]) -> asyncio.Future[None]:
+    async def add(
+        self, changes: Changes, members: Iterable[Member], catalog_offset: int | None = None
+    ) -> asyncio.Future[None]:
         """Takes a step whose tiles and marks were queued; waits while too many are under way.
 
-        The future is done when all of it is acknowledged.
+        The future is done when all of it is acknowledged. `catalog_offset`: what the catalog says below it is done.
         """
         await self._room.acquire()
         self._store.stage(changes)
         offsets = {member.place: dict(member.offsets) for member in members}
+        if catalog_offset is not None:
+            offsets[CATALOG] = {0: catalog_offset}
         done = asyncio.get_running_loop().create_future()
         self._steps.put_nowait(_Step(self._log.send_off(), changes, offsets, done))
         return done
+
+    async def settle(self) -> None:
+        """Returns when all that was added is on the disk; nothing may be added meanwhile."""
+        await (await self.add({}, ()))
+        await self._write()
 
     async def run(self) -> None:
         """Until cancelled; raises PlatformError where Kafka did not take a message."""
@@ -82,10 +94,11 @@ class Commits:
             return None
 
     async def _write(self) -> None:
-        changes, self._changes = self._changes, {}
-        offsets, self._offsets = self._offsets, {}
-        if len(changes) < MANY:
-            self._store.commit(changes, offsets, self._state_offsets)
-        else:
-            await asyncio.to_thread(self._store.commit, changes, offsets, self._state_offsets)
-        self._written_s = time.monotonic()
+        async with self._writing:
+            changes, self._changes = self._changes, {}
+            offsets, self._offsets = self._offsets, {}
+            if len(changes) < MANY:
+                self._store.commit(changes, offsets, self._state_offsets)
+            else:
+                await asyncio.to_thread(self._store.commit, changes, offsets, self._state_offsets)
+            self._written_s = time.monotonic()

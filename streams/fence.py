@@ -9,7 +9,8 @@ from typing import Any
 
 # KEYS: the positions, then the hashes of tiles, then the marks of topics.
 # ARGV: how many positions, then for each: partition, the offset that must be stored ('' for none), the next offset;
-#       how many hashes, then for each: time to live in ms ('0' for none), how many tiles, then for each: field, value;
+#       how many hashes, then for each: time to live in ms ('0' for none), how many tiles to erase, then each field,
+#       how many tiles to write, then for each: field, value;
 #       how many topics, then for each: how many marks, then for each: field, value.
 # A value begins with rank (1 byte) and seq (8 bytes, big-endian). Lua's numbers are doubles, exact to 2^53 only, so seq
 # is compared in two halves. The greater (rank, seq) wins, and of equals the later in the log.
@@ -37,8 +38,9 @@ end
 local key, written = 2, 0
 for index = 1, tonumber(take()) do
   local ttl, fields, values, newer = take(), {}, {}, {}
+  for tile = 1, tonumber(take()) do redis.call('HDEL', KEYS[key], take()) end
   for tile = 1, tonumber(take()) do fields[tile], values[tile] = take(), take() end
-  local stored = redis.call('HMGET', KEYS[key], unpack(fields))
+  local stored = #fields > 0 and redis.call('HMGET', KEYS[key], unpack(fields))
   for tile, value in ipairs(values) do
     if not stored[tile] or not older(value, stored[tile]) then
       newer[#newer + 1] = fields[tile]
@@ -72,6 +74,7 @@ class Chunk:
 
     moves: dict[int, tuple[int | None, int]] = field(default_factory=dict)
     tiles: dict[str, dict[bytes, bytes]] = field(default_factory=dict)
+    erased: dict[str, list[bytes]] = field(default_factory=dict)
     ttls_ms: dict[str, int] = field(default_factory=dict)
     marks: dict[str, dict[str, int]] = field(default_factory=dict)
 
@@ -83,6 +86,12 @@ class Chunk:
             tiles[name] = value
         self.ttls_ms[key] = ttl_ms or 0
 
+    def erase_tile(self, key: str, name: bytes) -> None:
+        """Takes the end of a tile, whatever version of it is stored."""
+        self.tiles.setdefault(key, {}).pop(name, None)
+        self.erased.setdefault(key, []).append(name)
+        self.ttls_ms.setdefault(key, 0)
+
     def arguments(self, positions_key: str) -> list[Any]:
         """Number of keys, keys and arguments of the script."""
         arguments: list[Any] = [1 + len(self.tiles) + len(self.marks), positions_key, *self.tiles, *self.marks]
@@ -91,7 +100,8 @@ class Chunk:
             arguments += (partition, "" if expected is None else expected, following)
         arguments.append(len(self.tiles))
         for key, tiles in self.tiles.items():
-            arguments += (self.ttls_ms[key], len(tiles), *_flat(tiles))
+            erased = self.erased.get(key, ())
+            arguments += (self.ttls_ms[key], len(erased), *erased, len(tiles), *_flat(tiles))
         arguments.append(len(self.marks))
         for marks in self.marks.values():
             arguments += (len(marks), *_flat(marks))

@@ -14,19 +14,20 @@ BEAT_S = 1.0
 
 
 class HeartbeatService(Service):
-    """`states` gives each service's state, `running` or what is wrong."""
+    """`states` gives each service's state, `running` or what is wrong; `key` is where it is told."""
 
-    def __init__(self, settings: Settings, states: Callable[[], Mapping[str, str]]) -> None:
+    def __init__(self, settings: Settings, states: Callable[[], Mapping[str, str]], key: str = HEARTBEAT_KEY) -> None:
         super().__init__()
         self._store = redis.Redis.from_url(settings.redis, socket_timeout=BEAT_S, socket_connect_timeout=BEAT_S)
         self._states = states
+        self._key = key
 
     @Service.task
     async def _beat(self) -> None:
         while not self.should_stop:
             try:
                 await self._store.set(
-                    HEARTBEAT_KEY, heartbeat(os.getpid(), wall_clock_ms(), self._states()), ex=HEARTBEAT_TTL_S
+                    self._key, heartbeat(os.getpid(), wall_clock_ms(), self._states()), ex=HEARTBEAT_TTL_S
                 )
             except redis.RedisError as error:
                 self.log.warning("no heartbeat: the online store does not answer (%s)", error)

@@ -16,9 +16,11 @@ from streams.catalog import CatalogService
 from streams.commits import Commits
 from streams.evaluate import connect
 from streams.flink.follower import FlinkFollower, Followed
+from streams.forgetting import Forgetter
 from streams.member import Member
 from streams.restore import Marks, restore
 from streams.source import Parts, SourceLane
+from streams.statistics import LaneStatistics, publish_statistics
 from streams.tile_log import TileLog
 from streams.tile_store import TileStore
 
@@ -45,11 +47,14 @@ class LaneService(Service):
         log = TileLog(self._settings, self._codec)
         store = TileStore(self._settings.state / "lane", self._codec, log.topic, CACHED_TILES)
         self._restored = await asyncio.to_thread(restore, self._settings, self._codec, store)
-        commits = Commits(store, log)
+        commits, statistics = Commits(store, log), LaneStatistics()
         self._parts = Parts(
-            self._settings, self._codec, store, log, commits, self._dead_letters, connect(), asyncio.Lock()
+            self._settings, self._codec, store, log, commits, statistics, self._dead_letters, connect(), asyncio.Lock()
         )
+        reached = self._restored.included(self._catalog.topic).get(0, 0)
+        self._forgetter = Forgetter(self._catalog, store, log, commits, reached)
         self.add_future(commits.run())
+        self.add_future(publish_statistics(self._settings, self._codec, statistics))
         self.add_future(self._flink.run(self._mark))
 
     async def on_shutdown(self) -> None:
@@ -86,6 +91,7 @@ class LaneService(Service):
         async with parts.turn:
             for source in self.sources.values():
                 source.mark()
+            await self._forgetter.catch_up(offset)
             parts.log.mark(self._catalog.topic, 0, offset, self._catalog.newest_ms)
             acknowledged = await parts.commits.add({}, ())
         await acknowledged

@@ -20,7 +20,7 @@ from bighead.events.guard import Guard
 from bighead.events.times import believed
 from bighead.events.topics import FEATURES_STATE, topic_name
 from bighead.events.types import FeatureTile, PositionReached
-from bighead.features.tiles import positions_key, store_field, store_key, store_value, visible_key
+from bighead.features.tiles import place_of_log_key, positions_key, store_field, store_key, store_value, visible_key
 from bighead.features.windows import DAY_MS, Level
 from streams.catalog import CatalogService
 from streams.fence import SCRIPT, Chunk
@@ -90,6 +90,8 @@ class MaterializerService(Service):
         dead, now_ms = self._guard.counts.dead, wall_clock_ms()
         for partition, records in part.items():
             for record in records:
+                if self._erased(chunk, record):
+                    continue
                 fields = self._plain(record, now_ms) or self._guarded(record, partition)
                 if fields is not None:
                     try:
@@ -100,6 +102,15 @@ class MaterializerService(Service):
         if self._guard.counts.dead > dead:
             await asyncio.to_thread(self._guard.flush)
         return chunk
+
+    def _erased(self, chunk: Chunk, record: Record) -> bool:
+        """Takes a tile's key without a value, which is how a tile is forgotten."""
+        place = place_of_log_key(record.key) if record.value is None and record.key else None
+        if place is None:
+            return False
+        group, epoch, tile = place
+        chunk.erase_tile(store_key(self._prefix, group, epoch, tile.entity), store_field(tile.level, tile.start_ms))
+        return True
 
     def _plain(self, record: Record, now_ms: int) -> tuple[str, Fields] | None:
         """Type and fields of a message that needs no closer look, as nearly all do; None for one that does."""

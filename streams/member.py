@@ -1,12 +1,13 @@
 """What a step works on: a group's epoch in the lane, the tiles that it changes, and what is found besides."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from bighead.errors import InvalidEvent
 from bighead.events.times import check_time
 from bighead.features.compiled import CompiledGroup
+from bighead.features.fold import Column, Ints
 from bighead.features.tiles import StateCodec, Tile, TileKey
 from streams.decode import Failure
 
@@ -52,12 +53,21 @@ class Tiles(Protocol):
 
 
 @dataclass
+class Folded:
+    """Times and inputs of what one member folded: row by row, or as columns."""
+
+    rows: list[tuple[int, Mapping[str, Any]]] = field(default_factory=list)
+    columns: list[tuple[Ints, Mapping[str, Column]]] = field(default_factory=list)
+
+
+@dataclass
 class Outcome:
-    """What a step found besides tiles: dead letters, late events by member, the newest time in each partition."""
+    """What a step found besides tiles: dead letters, late events and folded inputs by member, the newest times."""
 
     failures: dict[tuple[int, int, str | None], Failure] = field(default_factory=dict)
     late: dict[tuple[str, int], int] = field(default_factory=dict)
     newest_ms: dict[int, int] = field(default_factory=dict)
+    folded: dict[tuple[str, int], Folded] = field(default_factory=dict)
 
     def fail(self, failure: Failure) -> None:
         """Takes a message that cannot be applied; what concerns all groups is said once."""

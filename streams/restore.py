@@ -54,9 +54,12 @@ def restore(settings: Settings, codec: Codec, store: TileStore) -> Marks:
     marks = Marks(settings.partitions)
     count = 0
     for chunk in _chunks(read_log(settings, topic, start=known)):
-        tiles: list[tuple[bytes, FeatureTile, bytes]] = []
+        tiles: list[tuple[bytes, FeatureTile | None, bytes]] = []
         for message in chunk:
             reached[message.partition] = message.offset + 1
+            if message.value is None and message.key:
+                tiles.append((message.key, None, b""))
+                continue
             event = _decoded(codec, message)
             if isinstance(event, PositionReached):
                 marks.take(event, message.partition)

@@ -12,7 +12,7 @@ from bighead.features.fold import Row, fold_rows, inputs_of
 from bighead.features.tiles import entity_of
 from bighead.features.types import clean
 from streams.decode import Batch, Decoder, Failure
-from streams.member import LANE_STAGE, Member, Outcome, Tiles, stage_of, time_error, unkeyed
+from streams.member import LANE_STAGE, Folded, Member, Outcome, Tiles, stage_of, time_error, unkeyed
 
 
 class RowStep:
@@ -28,12 +28,14 @@ class RowStep:
         self._stages = (LANE_STAGE, stage_of(group.name))
         self._keys = [group.inputs[name].evaluate for name in group.keys]
         self._inputs = [(name, group.inputs[name].evaluate) for name in group.input_kinds]
+        self._folded = Folded()
         self._complaints: dict[int, InvalidEvent | None] = {}
 
     def take(self, batch: Batch, tiles: Tiles, outcome: Outcome, now_ms: int) -> None:
         """Folds what the member has not seen."""
         rows: list[Row] = []
         places: list[int] = []
+        self._folded = outcome.folded.setdefault(self._member.place, Folded())
         for partition, span in batch.spans.items():
             first = self._member.offsets.get(partition, 0)
             for index in range(span.start, span.stop):
@@ -76,6 +78,7 @@ class RowStep:
             inputs_of(cell, values[cell.column], values[cell.bucket] if cell.bucket else None)
             for cell in self._group.cells
         ]
+        self._folded.rows.append((time_ms, values))
         return Row(entity, time_ms, partition, record.offset, inputs, back)
 
     def _evaluated(self, schema_id: int, event: Mapping[str, Any]) -> tuple[str, dict[str, Any], bool] | None:

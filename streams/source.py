@@ -22,6 +22,7 @@ from streams.commits import Commits
 from streams.flink.follower import Followed
 from streams.kafka import Record, TopicReader, message_of
 from streams.member import Member, Outcome, stage_of
+from streams.statistics import LaneStatistics
 from streams.step import Stepper
 from streams.tile_log import TileLog
 from streams.tile_store import Changes, MemberTiles, TileStore
@@ -48,6 +49,7 @@ class Parts:
     store: TileStore
     log: TileLog
     commits: Commits
+    statistics: LaneStatistics
     dead_letters: DeadLetterSink
     duck: duckdb.DuckDBPyConnection
     turn: asyncio.Lock
@@ -194,11 +196,13 @@ class SourceLane:
             outcome, changes = await self._fold(crew, polled, tiles)
             # 3. Tiles to the state topic, each with its whole state: writing one again changes nothing.
             for key, (tile, value) in changes.items():
-                self._parts.log.tile(key, value, tile.latest_ms)
+                if tile is not None and value is not None:
+                    self._parts.log.tile(key, value, tile.latest_ms)
             # 4. Marks behind them, on every partition, and dead letters.
             self._move(crew.members, polled, outcome)
             self.mark()
             await self._bury(outcome)
+            self._count(crew.members, outcome)
             # 5. When all is acknowledged, tiles and next offsets go to the disk, all or none and in the order of steps.
             await self._parts.commits.add(changes, crew.members)
 
@@ -237,6 +241,13 @@ class SourceLane:
                 )
         for partition, newest_ms in outcome.newest_ms.items():
             self._newest_ms[partition] = max(self._newest_ms.get(partition, 0), newest_ms)
+
+    def _count(self, members: Sequence[Member], outcome: Outcome) -> None:
+        """Statistics are of active epochs: one that is being filled would count its events again."""
+        for member in members:
+            if member.place in outcome.folded and self._active(member):
+                folded = outcome.folded[member.place]
+                self._parts.statistics.take(member.group.name, member.group.input_kinds, folded)
 
     async def _bury(self, outcome: Outcome) -> None:
         for failure in outcome.failures.values():

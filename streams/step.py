@@ -18,7 +18,7 @@ from bighead.features.types import ValueType
 from streams.decode import Batch, Decoder, Failure
 from streams.evaluate import Evaluated, Evaluator
 from streams.kafka import Record
-from streams.member import LANE_STAGE, Member, Outcome, Tiles, stage_of, time_error, unkeyed
+from streams.member import LANE_STAGE, Folded, Member, Outcome, Tiles, stage_of, time_error, unkeyed
 from streams.rows import RowStep
 
 __all__ = ["Member", "Outcome", "Stepper", "stage_of"]
@@ -109,6 +109,8 @@ class _Work:
             return
         entities, codes = _entities([self._column(name, span, mine) for name in group.keys])
         columns = {name: self._column(name, span, mine) for name in group.input_kinds}
+        folded = self.outcome.folded.setdefault(self.member.place, Folded())
+        folded.columns.append((times[mine], columns))
         back = None if self.evaluated.reversed is None else self.evaluated.reversed[span][mine]
         rows = Rows(partition, batch.offsets[span][mine], times[mine], entities, codes, columns, back)
         self._fold(rows, np.flatnonzero(mine) + span.start)

@@ -92,6 +92,10 @@ class TileLog:
         headers = cloud_event(event_type=FeatureTile.FULL_NAME, source=_SOURCE, subject=key, time_ms=latest_ms)
         self._send(key.encode(), value, headers, -1)
 
+    def erase(self, key: str) -> None:
+        """Queues what makes the log forget a tile, once it is compacted."""
+        self._send(key.encode(), None, [], -1)
+
     def mark(self, topic: str, partition: int, offset: int, event_ms: int) -> None:
         """Queues a mark to every partition: below `offset`, everything of a source partition is included."""
         event = PositionReached(lane=LANE, topic=topic, partition=partition, offset=offset, event_ms=event_ms)
@@ -113,7 +117,7 @@ class TileLog:
         self._closed.set()
         self._listener.join()
 
-    def _send(self, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]], partition: int) -> None:
+    def _send(self, key: bytes, value: bytes | None, headers: Sequence[tuple[str, bytes]], partition: int) -> None:
         flight = self._flight
         if flight is None:
             flight = self._flight = Flight(asyncio.get_running_loop())

@@ -5,7 +5,7 @@ A tile lies under the key and with the bytes that it has on the state topic, so 
 
 import json
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -18,8 +18,8 @@ from bighead.features.tiles import STREAM_RANK, StateCodec, Tile, TileKey, log_k
 from bighead.features.windows import Level
 from streams.member import Member
 
-Changes: TypeAlias = Mapping[str, tuple[Tile, bytes]]
-"""Changed tiles by their key on the state topic, with the bytes that they have there."""
+Changes: TypeAlias = Mapping[str, tuple[Tile | None, bytes | None]]
+"""Changed tiles by their key on the state topic, with the bytes that they have there; None for one that is erased."""
 
 _TILE = b"t"
 _OFFSETS = b"o"
@@ -44,7 +44,7 @@ class TileStore:
         self._state_topic = state_topic
         self._cached_tiles = cached_tiles
         self._cache: OrderedDict[str, Tile] = OrderedDict()
-        self._staged: dict[str, tuple[Tile, bytes]] = {}
+        self._staged: dict[str, tuple[Tile | None, bytes | None]] = {}
 
     def close(self) -> None:
         """Closes RocksDB."""
@@ -53,7 +53,7 @@ class TileStore:
     def load(self, member: Member, keys: Sequence[str]) -> list[Tile | None]:
         """Tiles by their keys on the state topic."""
         tiles = [staged[0] if (staged := self._staged.get(key)) else self._cache.get(key) for key in keys]
-        missing = [index for index, tile in enumerate(tiles) if tile is None]
+        missing = [index for index, tile in enumerate(tiles) if tile is None and keys[index] not in self._staged]
         if missing:
             values = self._db.get([_TILE + keys[index].encode() for index in missing]) or []
             for index, value in zip(missing, values, strict=True):
@@ -107,24 +107,47 @@ class TileStore:
         """Tiles, the groups' source offsets and the state topic's offsets, all or none."""
         batch = WriteBatch(raw_mode=True)
         for key, (_, value) in changes.items():
-            batch.put(_TILE + key.encode(), value)
+            if value is None:
+                batch.delete(_TILE + key.encode())
+            else:
+                batch.put(_TILE + key.encode(), value)
         for place, reached in offsets.items():
             batch.put(_OFFSETS + json.dumps(place).encode(), _offsets(reached))
         batch.put(_STATE, _offsets(state_offsets))
         self._db.write(batch)
         for key, change in changes.items():
-            self._cache[key] = change[0]
-            self._cache.move_to_end(key)
+            if change[0] is None:
+                self._cache.pop(key, None)
+            else:
+                self._cache[key] = change[0]
+                self._cache.move_to_end(key)
             if self._staged.get(key) is change:
                 del self._staged[key]
         while len(self._cache) > self._cached_tiles:
             self._cache.popitem(last=False)
 
-    def restore(self, tiles: Iterable[tuple[bytes, FeatureTile, bytes]], state_offsets: Mapping[int, int]) -> None:
-        """Takes tiles (key, event, bytes) of the state topic in its order, where they are newer than what is here."""
+    def keys(self, group: str) -> Iterator[str]:
+        """The keys of all tiles on the disk of a group, of all its epochs."""
+        prefix = _TILE + f'["{group}",'.encode()
+        for key in self._db.keys(from_key=prefix):
+            if not isinstance(key, bytes) or not key.startswith(prefix):
+                return
+            yield key[len(_TILE) :].decode()
+
+    def restore(
+        self, tiles: Iterable[tuple[bytes, FeatureTile | None, bytes]], state_offsets: Mapping[int, int]
+    ) -> None:
+        """Takes tiles (key, event, bytes) of the state topic in its order, where they are newer than what is here.
+
+        Where the event is None the tile was erased.
+        """
         batch = WriteBatch(raw_mode=True)
         newest: dict[bytes, int] = {}
         for key, event, value in tiles:
+            if event is None:
+                newest[key] = -1
+                batch.delete(_TILE + key)
+                continue
             if key not in newest:
                 known = self._db.get(_TILE + key)
                 newest[key] = -1 if known is None else self._seq(known)

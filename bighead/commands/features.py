@@ -27,6 +27,7 @@ from bighead.commands.feature_catalog import (
     show_command,
 )
 from bighead.commands.feature_plan import plan_lines
+from bighead.commands.forget import forget_command
 from bighead.commands.text import columns, json_line
 from bighead.config import Settings
 from bighead.errors import InvalidInput
@@ -43,7 +44,7 @@ def command() -> None:
     """Define features once: apply them, read them online, backfill them, make training sets of them."""
 
 
-for one in (ls_command, show_command, diff_command, search_command, lineage_command):
+for one in (forget_command, ls_command, show_command, diff_command, search_command, lineage_command):
     command.add_command(one)
 
 

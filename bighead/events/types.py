@@ -1152,11 +1152,12 @@ class JoinRetired(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyForgotten(Event):
-    """An entity was erased from stream state, online store and tables."""
+    """An entity is erased from stream state, online store and tables; the event does not tell which it was."""
 
     FULL_NAME: ClassVar[str] = "bighead.v1.KeyForgotten"
     group: str
     entity: str
+    salt: str = ""
     tiles: int = 0
     actor: str
     reason: str
@@ -1170,6 +1171,7 @@ class KeyForgotten(Event):
         return {
             "group": self.group,
             "entity": self.entity,
+            "salt": self.salt,
             "tiles": self.tiles,
             "actor": self.actor,
             "reason": self.reason,
@@ -1181,6 +1183,7 @@ class KeyForgotten(Event):
         return cls(
             group=record["group"],
             entity=record["entity"],
+            salt=record["salt"],
             tiles=record["tiles"],
             actor=record["actor"],
             reason=record["reason"],

@@ -22,7 +22,7 @@ from bighead.local.jars import list_folder
 from bighead.local.java import JAVA_FOR_KAFKA, JAVA_FOR_REGISTRY, find_java
 
 INFRASTRUCTURE = ("kafka", "registry", "redis")
-APPLICATIONS = ("worker", "server", "console")
+APPLICATIONS = ("worker", "materializer", "server", "console")
 FLINK = ("flink-jobmanager", "flink-taskmanager", "flink-runner")
 """The Flink lane, started where it is asked for."""
 
@@ -127,7 +127,7 @@ def ports(name: str, settings: Settings) -> tuple[Port, ...]:
         case "flink-jobmanager":
             rest = _loopback(settings.flink, "BIGHEAD_FLINK")
             return rest, Port(rest.host, rest.number + 1, "BIGHEAD_FLINK (its RPC takes the next port)")
-        case "worker" | "flink-taskmanager" | "flink-runner":
+        case "worker" | "materializer" | "flink-taskmanager" | "flink-runner":
             return ()
     raise ConfigError(f"no part is named {name!r}; there are {', '.join(INFRASTRUCTURE + APPLICATIONS + FLINK)}")
 
@@ -143,7 +143,10 @@ def prepare(name: str, settings: Settings, jvm: Path) -> Part:
         case "redis":
             command = _prepare_redis(settings, listens[0])
         case "worker":
-            command = (sys.executable, "-m", "streams")
+            command = (sys.executable, "-m", "streams", "--only", "lane,registry,monitoring,views")
+        case "materializer":
+            # A process of its own: on one core with the lane, events would wait for each other's steps.
+            command = (sys.executable, "-m", "streams", "--only", "materializer")
         case "server":
             command = (sys.executable, "-m", "serving")
         case "flink-jobmanager" | "flink-taskmanager":

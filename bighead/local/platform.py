@@ -176,7 +176,11 @@ class Platform:
 
     def _forget_heartbeat(self, name: str) -> None:
         # The heartbeat of a process that just ended must not pass for that of the one that starts.
-        key = {"worker": health.HEARTBEAT_KEY, "flink-runner": health.FLINK_HEARTBEAT_KEY}.get(name)
+        key = {
+            "worker": health.HEARTBEAT_KEY,
+            "materializer": health.MATERIALIZER_HEARTBEAT_KEY,
+            "flink-runner": health.FLINK_HEARTBEAT_KEY,
+        }.get(name)
         if key is not None:
             with redis.Redis.from_url(self.settings.redis) as client:
                 client.delete(key)

@@ -62,7 +62,7 @@ def records(count: int) -> list[dict[str, Any]]:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     running = Platform(free_settings(tmp_path_factory.mktemp("flink")))
     try:
-        running.up((*INFRASTRUCTURE, "worker", *FLINK))
+        running.up((*INFRASTRUCTURE, "worker", "materializer", *FLINK))
         yield running
     finally:
         running.down()

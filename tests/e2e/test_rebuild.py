@@ -16,7 +16,7 @@ from bighead.events.topics import FEATURES_STATE, topic_name
 from bighead.features import Aggregation, EventSource, GroupBy, Join, Keys, Op
 from bighead.features.tiles import positions_key
 from bighead.features.windows import DAY_MS
-from bighead.health import HEARTBEAT_KEY
+from bighead.health import HEARTBEAT_KEY, MATERIALIZER_HEARTBEAT_KEY
 from bighead.local.platform import Platform
 from bighead.testing import eventually
 from tests.conformance.cases import COLUMNS, MIDNIGHT_MS
@@ -104,7 +104,7 @@ def reflects_all(settings: Settings, store: "redis.Redis") -> bool:
 
 
 def dump(store: "redis.Redis") -> dict[bytes, Any]:
-    """All keys but the worker's sign of life, which says nothing of the log."""
+    """All keys but the signs of life, which say nothing of the log."""
     found: dict[bytes, Any] = {}
     for key in store.scan_iter(count=1000):
         match store.type(key):
@@ -112,7 +112,7 @@ def dump(store: "redis.Redis") -> dict[bytes, Any]:
                 found[key] = sorted(store.hgetall(key).items())
             case b"zset":
                 found[key] = store.zrange(key, 0, -1, withscores=True)
-            case b"string" if key != HEARTBEAT_KEY.encode():
+            case b"string" if key.decode() not in (HEARTBEAT_KEY, MATERIALIZER_HEARTBEAT_KEY):
                 found[key] = store.get(key)
     return found
 
