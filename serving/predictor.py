@@ -76,6 +76,8 @@ class FeatureReader(Protocol):
     Raises DefinitionError for an unknown join and InvalidInput for keys that are not the join's.
     """
 
+    def request_columns(self, join: str) -> frozenset[str]: ...
+
     async def read(
         self, join: str, entities: Sequence[Row], as_of_ms: int, timeout_s: float
     ) -> Sequence[FeatureRow]: ...
@@ -159,9 +161,11 @@ class Predictor:
         at_ms = now_ms if as_of_ms is None else as_of_ms
         try:
             _check_request(entities, at_ms)
+            taken = self._request_columns(loaded)
             for entity in entities:
-                loaded.signature.check_inputs(entity.inputs)
-            rows = await self._features(loaded, entities, at_ms, expiry)
+                loaded.signature.check_inputs(entity.inputs, taken)
+            left = [{**_some(entity.inputs, taken), **entity.keys} for entity in entities]
+            rows = await self._features(loaded, left, at_ms, expiry)
             fetched = perf_counter_ns()
             tensors = loaded.signature.tensors([row.values for row in rows], [entity.inputs for entity in entities])
             arrays = await self._run(loaded, tensors, len(entities), expiry)
@@ -203,14 +207,20 @@ class Predictor:
         """Lets the running inferences end."""
         self._pool.shutdown()
 
+    def _request_columns(self, loaded: LoadedModel) -> frozenset[str]:
+        """The inputs that the model's join takes."""
+        try:
+            return self.reader.request_columns(loaded.join) if loaded.join is not None else frozenset()
+        except DefinitionError as error:
+            raise NotReady(f"{_named(loaded)} needs a join that this server does not know: {error}") from error
+
     async def _features(
-        self, loaded: LoadedModel, entities: Sequence[Entity], as_of_ms: int, expiry: int | None
+        self, loaded: LoadedModel, left: Sequence[Row], as_of_ms: int, expiry: int | None
     ) -> Sequence[FeatureRow]:
         if loaded.join is None:
-            return [FeatureRow({}, {}, as_of_ms, {})] * len(entities)
-        keys = [entity.keys for entity in entities]
+            return [FeatureRow({}, {}, as_of_ms, {})] * len(left)
         try:
-            return await self.reader.read(loaded.join, keys, as_of_ms, _features_budget_s(expiry))
+            return await self.reader.read(loaded.join, left, as_of_ms, _features_budget_s(expiry))
         except DefinitionError as error:
             raise NotReady(f"{_named(loaded)} needs a join that this server does not know: {error}") from error
 
@@ -222,6 +232,10 @@ class Predictor:
         if rows <= loaded.inline_rows:
             return loaded.run(tensors)
         return await asyncio.get_running_loop().run_in_executor(self._pool, loaded.run, tensors)
+
+
+def _some(row: Row, names: frozenset[str]) -> Row:
+    return {name: row[name] for name in names if name in row}
 
 
 def canonical_entity(keys: Row) -> str:

@@ -99,8 +99,11 @@ class Signature:
                 ) from error
         return found
 
-    def check_inputs(self, given: Row) -> None:
-        """Refuses values of a request that are missing, unknown or of another type than the signature's."""
+    def check_inputs(self, given: Row, taken: frozenset[str] = frozenset()) -> None:
+        """Refuses values of a request that are missing, unknown or of another type than the signature's.
+
+        taken: columns that the model's join takes; the join checks them itself.
+        """
         for column in self.requested:
             if not column.scalar:
                 raise InvalidInput(f"input {column.name!r} is {column}, not a column; send tensors with ModelInfer")
@@ -109,8 +112,9 @@ class Signature:
             check_value(column, given[column.name])
         if len(given) > len(self.requested):
             names = [column.name for column in self.requested]
-            unknown = min(given.keys() - set(names))
-            raise InvalidInput(f"column {unknown!r}: not a column that the request gives; expected {names or 'none'}")
+            if unknown := sorted(given.keys() - set(names) - taken):
+                expected = [*names, *sorted(taken)] or "none"
+                raise InvalidInput(f"column {unknown[0]!r}: not a column that the request gives; expected {expected}")
 
     def _expected(self) -> str:
         return ", ".join(f"{column.name} ({column})" for column in self.inputs)

@@ -80,6 +80,10 @@ class OnlineReader:
         """The Join over the active epochs; raises DefinitionError where it is not applied."""
         return self._prepare(name).join
 
+    def request_columns(self, name: str) -> frozenset[str]:
+        """What the Join takes from a request besides keys; raises DefinitionError where it is not applied."""
+        return frozenset(self._prepare(name).join.request_kinds)
+
     async def read(
         self, join: str, entities: Sequence[Mapping[str, Any]], as_of_ms: int, timeout_s: float
     ) -> list[FeatureRow]:

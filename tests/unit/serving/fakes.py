@@ -19,7 +19,11 @@ class FakeReader:
     def __init__(self, features: Mapping[str, Any] | None = None) -> None:
         self.features = dict(features or {"delay": 2.5, "flights": 3, "unused": None})
         self.failing = False
+        self.takes: frozenset[str] = frozenset()
         self.asked: list[tuple[str, list[Row], int, float]] = []
+
+    def request_columns(self, join: str) -> frozenset[str]:
+        return self.takes
 
     async def read(self, join: str, entities: Sequence[Row], as_of_ms: int, timeout_s: float) -> Sequence[FeatureRow]:
         self.asked.append((join, list(entities), as_of_ms, timeout_s))

@@ -47,6 +47,19 @@ async def test_an_answer_names_everything_that_made_it(mixed: LoadedModel) -> No
     assert reader.asked == [("flight", [{"carrier": "UA"}] * 2, NOW_MS, 1.0)]
 
 
+async def test_what_the_join_takes_from_the_request_goes_to_it_and_is_no_unknown_input(mixed: LoadedModel) -> None:
+    reader = FakeReader()
+    predictor = predictor_of(mixed, reader=reader)
+    given = entity({**INPUTS, "distance_km": 4139.0})
+    with pytest.raises(InvalidInput, match="column 'distance_km': not a column that the request gives"):
+        await predictor.predict("mixed", None, [given])
+    reader.takes = frozenset({"distance_km"})
+    await predictor.predict("mixed", None, [given])
+    assert reader.asked[-1][1] == [{"carrier": "UA", "distance_km": 4139.0}]
+    with pytest.raises(InvalidInput, match="column 'distance_miles'"):
+        await predictor.predict("mixed", None, [entity({**INPUTS, "distance_miles": 2572.0})])
+
+
 async def test_features_are_read_as_of_the_time_that_is_asked(mixed: LoadedModel) -> None:
     reader = FakeReader()
     answer = await predictor_of(mixed, reader=reader).predict("mixed", None, [entity()], as_of_ms=1_383_264_000_000)
