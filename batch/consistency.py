@@ -238,7 +238,7 @@ def _join_at(catalog: Catalog, name: str, epochs: Mapping[str, int]) -> Compiled
 
 
 def _left(join: CompiledJoin, events: Sequence[PredictionServed]) -> pa.Table:
-    entities = [json.loads(event.entity) for event in events]
+    entities = [{**event.inputs, **json.loads(event.entity)} for event in events]  # a join may take inputs as well
     columns = {
         name: pa.array([entity.get(name) for entity in entities], ARROW_TYPES[kind])
         for name, kind in join.left_kinds.items()

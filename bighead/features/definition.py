@@ -165,6 +165,11 @@ class GroupBy:
             raise DefinitionError(f"GroupBy {self.name!r}: {error}") from None
 
     def _check(self) -> None:
+        if isinstance(self.source, Join):
+            raise DefinitionError(
+                f"source is Join {self.source.name!r}; features of events are not published as events of their own: give "
+                "them a topic and a table, and read those by an EventSource"
+            )
         if not isinstance(self.source, EventSource | EntitySource):
             raise DefinitionError(f"source is {self.source!r}; expected an EventSource or an EntitySource")
         object.__setattr__(self, "tags", _listed("tags", self.tags, str))
