@@ -57,7 +57,10 @@ def one(*given: Any, **more: Any) -> GroupBy:
         (lambda: group(keys="carrier"), "GroupBy 'carrier': keys are 'carrier'; expected a list"),
         (lambda: group(keys=["carrier", "carrier"]), "GroupBy 'carrier': key 'carrier' is defined twice"),
         (lambda: group(source="flights"), "GroupBy 'carrier': source is 'flights'; expected an EventSource"),
-        (lambda: group(source=Join("j", ["a"], ["a"])), "GroupBy 'carrier': source is Join 'j'; .* a topic and a table"),
+        (
+            lambda: group(source=Join("j", ["a"], ["a"])),
+            "GroupBy 'carrier': source is Join 'j'; .* a topic and a table",
+        ),
         (lambda: group(aggregations=[]), "GroupBy 'carrier': there are no aggregations"),
         (lambda: group(aggregations=Aggregation("delay", Op.SUM)), "GroupBy 'carrier': aggregations are .* a list"),
         (lambda: group(aggregations=["delay"]), "GroupBy 'carrier': aggregations hold 'delay'; expected Aggregation"),
