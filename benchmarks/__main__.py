@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import click
 
-from benchmarks import freshness, lane, online, predictions
+from benchmarks import flink, freshness, lane, online, predictions
 from benchmarks.report import Report, as_json, as_text, machine
 from bighead.errors import BigheadError
 
 RUNS: dict[str, Callable[[float | None], Report]] = {
+    "flink": lambda _: flink.run(),
     "freshness": lambda seconds: freshness.run(seconds or freshness.SECONDS),
     "lane": lambda _: lane.run(),
     "online": lambda seconds: online.run(seconds or online.SECONDS),
@@ -23,6 +24,7 @@ Examples:
   python -m benchmarks lane predictions --json   figures for machines
 
 \b
+flink        events/s of the Flink lane from a filled topic, beside Flink's own scan and count (needs `make flink`)
 freshness    publish to visible in Redis at 2,000 events/s, beside Kafka alone
 lane         events/s of the Python lane from a filled topic, beside plain Faust agents
 online       p99 of reading a Join of 30 features, 1 and 100 entities, beside pipelined HMGET
@@ -34,7 +36,7 @@ run share one machine at one time. h2load is used for full load where it is on P
 
 
 @click.command(name="python -m benchmarks", epilog=EXAMPLES)
-@click.argument("names", nargs=-1, type=click.Choice(list(RUNS)), metavar="[freshness|lane|online|predictions]...")
+@click.argument("names", nargs=-1, type=click.Choice(list(RUNS)), metavar="[flink|freshness|lane|online|predictions]...")
 @click.option(
     "--seconds", type=click.FloatRange(min=1), help="How long freshness, online and predictions load (60, 20 and 20)."
 )
