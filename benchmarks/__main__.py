@@ -36,7 +36,7 @@ run share one machine at one time. h2load is used for full load where it is on P
 
 
 @click.command(name="python -m benchmarks", epilog=EXAMPLES)
-@click.argument("names", nargs=-1, type=click.Choice(list(RUNS)), metavar="[flink|freshness|lane|online|predictions]...")
+@click.argument("names", nargs=-1, type=click.Choice(list(RUNS)), metavar="[NAME]...")
 @click.option(
     "--seconds", type=click.FloatRange(min=1), help="How long freshness, online and predictions load (60, 20 and 20)."
 )

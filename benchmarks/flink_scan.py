@@ -3,7 +3,7 @@
 import json
 import sys
 
-from pyflink.table import EnvironmentSettings, TableEnvironment
+from pyflink.table import EnvironmentSettings, TableEnvironment  # type: ignore[import-not-found]
 
 SOURCE = """
 CREATE TABLE scanned (event BYTES) WITH (
