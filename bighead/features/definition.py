@@ -167,8 +167,8 @@ class GroupBy:
     def _check(self) -> None:
         if isinstance(self.source, Join):
             raise DefinitionError(
-                f"source is Join {self.source.name!r}; its features are not published as events of their own: give them "
-                "a topic and a table, and read those by an EventSource"
+                f"source is Join {self.source.name!r}; its features are not published as events of their own: give "
+                "them a topic and a table, and read those by an EventSource"
             )
         if not isinstance(self.source, EventSource | EntitySource):
             raise DefinitionError(f"source is {self.source!r}; expected an EventSource or an EntitySource")
