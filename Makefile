@@ -4,7 +4,7 @@ BIN := .venv/bin
 EXTRAS := $(foreach extra,streams batch serving pipeline local dev,--extra $(extra))
 COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url
 
-.PHONY: help setup jars demo test lint bench up down clean lock
+.PHONY: help setup jars flink demo test lint bench up down clean lock
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -23,10 +23,20 @@ setup: .venv/.installed ## virtual environment from the lock
 jars: setup
 	@$(BIN)/python infra/jvm/fetch.py
 
-demo: setup jars ## flights: train, deploy, stream, predict, swap, compare; ARGS=--keep leaves it running
-	@$(BIN)/python -m examples.flights $(ARGS)
+flink: setup .venv-flink/.installed ## Flink in an environment of its own, and our jobs for it, compiled
+	@$(BIN)/python infra/jvm/fetch.py --with flink
 
-test: setup jars ## the whole test suite
+# Flink's Python package pins older versions of what the platform uses.
+.venv-flink/.installed: infra/locks/flink.txt | setup
+	@test -x .venv-flink/bin/python || $(PYTHON) -m venv .venv-flink
+	@echo "installing the packages of infra/locks/flink.txt into .venv-flink"
+	@$(BIN)/uv pip install --quiet --python .venv-flink/bin/python --require-hashes -r infra/locks/flink.txt
+	@touch $@
+
+demo: setup jars $(if $(filter flink,$(LANE)),flink) ## flights: train, deploy, stream, predict, swap, compare; LANE=flink; ARGS=--keep leaves it running
+	@$(BIN)/python -m examples.flights $(if $(LANE),--lane $(LANE)) $(ARGS)
+
+test: setup jars flink ## the whole test suite
 	$(BIN)/python -m pytest
 
 lint: setup ## style, types, import rules, generated code, schema compatibility
@@ -37,7 +47,7 @@ lint: setup ## style, types, import rules, generated code, schema compatibility
 	$(BIN)/python infra/codegen.py --check
 	$(BIN)/python infra/schema_history.py check
 
-bench: setup jars ## measurements, side by side with the alternatives
+bench: setup jars flink ## measurements, side by side with the alternatives
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 up: setup jars ## start the platform on this machine and leave it running
@@ -48,7 +58,7 @@ down: setup ## stop it; its data stays in .bighead
 
 clean: ## stop it and delete everything that is not in git: packages, jars, caches, data
 	@test ! -x $(BIN)/bighead || $(BIN)/bighead down
-	rm -rf .venv .jvm .cache .bighead dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-flink .jvm .cache .bighead dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 lock: setup ## resolve the locks again, to the newest versions that pyproject.toml allows

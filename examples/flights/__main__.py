@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 
 from bighead.errors import BigheadError
+from bighead.features.catalog import ENGINES, PYTHON
 from bighead.local.platform import Platform
 from bighead.local.ports import free_settings
 from examples.flights.demo import run
@@ -21,11 +22,13 @@ from examples.flights.summary import summary
 
 @click.command(name="python -m examples.flights")
 @click.option("--keep", is_flag=True, help="Leave the platform running with its data, to look around.")
-def main(keep: bool) -> None:
+@click.option("--lane", type=click.Choice(ENGINES), default=PYTHON, show_default=True, help="The stream engine.")
+def main(keep: bool, lane: str) -> None:
     """Will a flight arrive more than 15 minutes late, asked one hour before its scheduled departure?
 
     Real flights of 2013: history in Delta, features by stream and by Spark, a model trained, proven, deployed and
-    swapped while a week is replayed, and at the end the proof that what was served is what Spark computes.
+    swapped while a week is replayed (on Flink a day), and at the end the proof that what was served is what Spark
+    computes.
     """
     console = Console(width=None if sys.stdout.isatty() else 120)
     signal.signal(signal.SIGTERM, _interrupt)
@@ -36,7 +39,7 @@ def main(keep: bool) -> None:
     story = Story(console)
     kept = False
     try:
-        findings = run(platform, story)
+        findings = run(platform, story, lane)
         console.print()
         console.print(summary(findings, story.seconds, f"http://{platform.settings.console}"))
         failures = findings.failures()

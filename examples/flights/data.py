@@ -130,9 +130,11 @@ def history(events: Mapping[Topic, pa.Table]) -> dict[Topic, pa.Table]:
     return {topic: _between(topic, table, 0, CUT_MS) for topic, table in events.items()}
 
 
-def replay_events(events: Mapping[Topic, pa.Table], flights: pd.DataFrame) -> list[ReplayedEvent]:
-    """The events from the cut on, in order, until the last flight of the replayed week has landed."""
-    until = max(REPLAY_UNTIL_MS, int(asked_between(flights, CUT_MS, REPLAY_UNTIL_MS).arrived_ms.max()) + 1)
+def replay_events(
+    events: Mapping[Topic, pa.Table], flights: pd.DataFrame, until_ms: int = REPLAY_UNTIL_MS
+) -> list[ReplayedEvent]:
+    """The events from the cut on, in order, until the last flight that is asked for before `until_ms` has landed."""
+    until = max(until_ms, int(asked_between(flights, CUT_MS, until_ms).arrived_ms.max()) + 1)
     replayed = [
         ReplayedEvent(record[topic.time], topic, record)
         for topic, table in events.items()

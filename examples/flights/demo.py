@@ -28,7 +28,10 @@ from bighead.events import admin
 from bighead.events.codec import Codec
 from bighead.events.log import read_log
 from bighead.events.topics import DEAD_LETTERS, PREDICTIONS, topic_name
-from bighead.local.platform import Platform
+from bighead.features.catalog import FLINK as FLINK_LANE
+from bighead.features.catalog import PYTHON
+from bighead.local.parts import FLINK
+from bighead.local.platform import ALL, Platform
 from bighead.pipeline import model_record, save
 from bighead.pipeline.parity import Session
 from bighead.pipeline.record import Origin
@@ -44,6 +47,8 @@ from examples.flights.watch import ALL_VERSIONS, MetricsWatch
 MODEL = "delay"
 JOIN = "flight"
 PARTITIONS = 4
+# Each flight waits for what happened before it: on Flink until the next checkpoint, some tenths of a second.
+DAYS = {PYTHON: 7, FLINK_LANE: 1}
 METRICS_S = 60.0
 FEATURES = Path(__file__).with_name("features.py")
 
@@ -55,6 +60,7 @@ class History:
     flights: pd.DataFrame
     replayed: list[data.ReplayedEvent]
     events: int
+    until_ms: int
     tiles: int = 0
 
 
@@ -84,39 +90,42 @@ class Week:
         return rows[by.notna() if version == ALL_VERSIONS else by == version]
 
 
-def run(platform: Platform, story: Story) -> Findings:
-    """Runs the whole demo on a platform that is not started yet; the platform is left running."""
+def run(platform: Platform, story: Story, lane: str = PYTHON) -> Findings:
+    """Runs the whole demo on a platform that is not started yet; the platform is left running.
+
+    lane: the stream engine of the features; DAYS says how many days it replays.
+    """
     settings = platform.settings
     with ThreadPoolExecutor(1) as pool, story.step("platform, history") as step:
-        starting = pool.submit(_start, platform)
-        lake, history = _load(settings, step)
+        starting = pool.submit(_start, platform, lane)
+        lake, history = _load(settings, step, data.CUT_MS + DAYS[lane] * data.DAY_MS)
         starting.result()
         step.result = f"{len(platform.status())} parts are ready; {history.events:,} events in Delta"
     try:
         _backfill(lake, history, story)
         models = _train(settings, lake, history, story)
-        week = _replay(settings, history.replayed, models, history.flights, story)
+        week = _replay(settings, history, models, story)
         return _compare(platform, lake, history, models, week, story)
     finally:
         lake.close()
 
 
-def _start(platform: Platform) -> None:
+def _start(platform: Platform, lane: str) -> None:
     """The platform, the topics of the airline's own events, and the features, by the command that users have."""
     settings = platform.settings
-    platform.up()
+    platform.up([*ALL, *(FLINK if lane == FLINK_LANE else ())])
     for topic in data.TOPICS:
         admin.create_topic(settings, topic.name, PARTITIONS)
         admin.register_schema(settings, topic.name, topic.schema)
     command = [str(Path(sys.executable).with_name("bighead")), "features", "apply", str(FEATURES)]
-    command += ["--reason", "features of the flights demo", "--wait", "60"]
+    command += ["--reason", "features of the flights demo", "--wait", "60", "--engine", lane]
     environment = config.inherited_environment() | config.variables(settings)
     applied = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if applied.returncode:
         raise PlatformError(f"{' '.join(command)} ended with {applied.returncode}: {applied.stderr.strip()}")
 
 
-def _load(settings: Settings, step: Step) -> tuple[Lake, History]:
+def _load(settings: Settings, step: Step, until_ms: int) -> tuple[Lake, History]:
     step.say("reading flights, weather, planes")
     flights = data.load_flights()
     events = data.load_events(flights)
@@ -127,7 +136,7 @@ def _load(settings: Settings, step: Step) -> tuple[Lake, History]:
         step.say(f"writing {topic.table}")
         lake.load_history(topic, table)
     count = sum(table.num_rows for table in past.values())
-    return lake, History(flights, data.replay_events(events, flights), count)
+    return lake, History(flights, data.replay_events(events, flights, until_ms), count, until_ms)
 
 
 def _backfill(lake: Lake, history: History, story: Story) -> None:
@@ -178,12 +187,11 @@ def _register(settings: Settings, trained: Trained, rows: PointInTime, recipe: R
     return ModelsClient(settings).register(MODEL, record, path, f"{recipe.trees} trees, for the demo")
 
 
-def _replay(
-    settings: Settings, events: Sequence[data.ReplayedEvent], models: Models, flights: pd.DataFrame, story: Story
-) -> Week:
-    asked = data.asked_between(flights, data.CUT_MS, data.REPLAY_UNTIL_MS)
+def _replay(settings: Settings, history: History, models: Models, story: Story) -> Week:
+    asked = data.asked_between(history.flights, data.CUT_MS, history.until_ms)
+    days = (history.until_ms - data.CUT_MS) // data.DAY_MS
     with (
-        story.step("replay a week") as step,
+        story.step("replay a week" if days == 7 else "replay a day") as step,
         MetricsWatch(settings, MODEL) as watch,
         ThreadPoolExecutor(1) as pool,
     ):
@@ -196,7 +204,7 @@ def _replay(
             step.say(watch.text())
             step.advance(len(done.answers), len(asked))
 
-        replayed = asyncio.run(_run_replay(settings, asked, events, on_step))
+        replayed = asyncio.run(_run_replay(settings, asked, history.replayed, on_step))
         week = Week(asked, replayed, swapping[0].result(), {}, 0)
         live = {version: _live_auc(watch, week, version) for version in (ALL_VERSIONS, *sorted(models.versions))}
         step.result = f"{len(replayed.answers):,} flights asked, {replayed.events:,} events, {watch.text()}"

@@ -7,17 +7,25 @@ import argparse
 import sys
 
 from bighead.errors import BigheadError
-from bighead.local import jars
+from bighead.local import flink, jars
 
 
 def main() -> int:
     """Fetches the default parts, and those asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--with", dest="extra", action="append", default=[], metavar="PART", help="also fetch PART (flink)"
+        "--with",
+        dest="extra",
+        action="append",
+        default=[],
+        metavar="PART",
+        help="also fetch PART (flink, which is compiled as well)",
     )
+    extra = parser.parse_args().extra
     try:
-        folder = jars.ensure([*jars.DEFAULT_PARTS, *parser.parse_args().extra], lambda line: print(line, flush=True))
+        folder = jars.ensure([*jars.DEFAULT_PARTS, *extra], lambda line: print(line, flush=True))
+        if "flink" in extra:
+            flink.class_path(lambda line: print(line, flush=True))
     except BigheadError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
