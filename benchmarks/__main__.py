@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import click
 
-from benchmarks import flink, freshness, lane, online, predictions
+from benchmarks import flink, freshness, lane, memory, online, predictions, rebuild
 from benchmarks.report import Report, as_json, as_text, machine
 from bighead.errors import BigheadError
 
@@ -15,7 +15,9 @@ RUNS: dict[str, Callable[[float | None], Report]] = {
     "freshness": lambda seconds: freshness.run(seconds or freshness.SECONDS),
     "lane": lambda _: lane.run(),
     "online": lambda seconds: online.run(seconds or online.SECONDS),
+    "memory": lambda _: memory.run(),
     "predictions": lambda seconds: predictions.run(seconds or predictions.SECONDS),
+    "rebuild": lambda _: rebuild.run(),
 }
 EXAMPLES = """\b
 Examples:
@@ -28,7 +30,9 @@ flink        events/s of the Flink lane from a filled topic, beside Flink's own 
 freshness    publish to visible in Redis at 2,000 events/s, beside Kafka alone
 lane         events/s of the Python lane from a filled topic, beside plain Faust agents
 online       p99 of reading a Join of 30 features, 1 and 100 entities, beside pipelined HMGET
+memory       resident memory of the worker at a million live keys, and bytes of Redis a key
 predictions  calls/s and latency with and without feature look-up, beside a bare grpc.aio echo
+rebuild      tiles/s from the log to an empty Redis, byte-identical
 
 Each starts its own platform in a temporary folder on free ports and removes it. Believe the ratios: all parts of one
 run share one machine at one time. h2load is used for full load where it is on PATH.

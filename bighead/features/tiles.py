@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, cast
 import fastavro
 
 from bighead.errors import UndecodableEvent
+from bighead.features.binary import WRITERS
 from bighead.features.compiled import CompiledGroup
 from bighead.features.state import State, packed, unpacked
 from bighead.features.windows import FIVE_MINUTES_MS, Level
@@ -115,7 +116,7 @@ class StateCodec:
     """State tuples of one group to bytes and back."""
 
     def __init__(self, group: CompiledGroup) -> None:
-        self._columns = tuple(name for name, _ in group.state_columns)
+        self._writers = tuple(WRITERS[kind] for _, kind in group.state_columns)
         fields = [{"name": name, "type": str(kind)} for name, kind in group.state_columns]
         self._stored = tuple(column for cell in group.cells for column in cell.operation.columns)
         self._packs = any(column.pack for column in self._stored)
@@ -148,10 +149,7 @@ class StateCodec:
 
     def encode_row(self, row: State) -> bytes:
         """What `pack` gives, or a table holds, to versioned bytes."""
-        buffer = io.BytesIO(STATE_VERSION)
-        buffer.seek(len(STATE_VERSION))
-        fastavro.schemaless_writer(buffer, self._parsed, dict(zip(self._columns, row, strict=True)))
-        return buffer.getvalue()
+        return STATE_VERSION + b"".join([write(value) for write, value in zip(self._writers, row, strict=True)])
 
     def pack(self, state: State) -> State:
         """A state as rows hold it: what is held as a Python value is bytes."""
