@@ -8,8 +8,8 @@ import sys
 from bighead.client.catalog import CatalogFollower
 from bighead.client.online import OnlineReader
 from bighead.client.publish import Publisher
-from bighead.client.redis import RedisPipeline
 from bighead.client.staleness import StalenessFollower
+from bighead.client.store import pipeline_of
 from bighead.clock import wall_clock_ms
 from bighead.config import Settings, load
 from bighead.errors import BigheadError
@@ -44,7 +44,7 @@ class Server:
         predictions = Publisher(settings, f"bighead/server/{name}", codec=codec)
         self._log = PredictionLog(predictions, topic_name(prefix, PREDICTIONS), name)
         self._catalog = CatalogFollower(settings, codec)
-        self._store = RedisPipeline(settings.redis)
+        self._store = pipeline_of(settings.redis)
         self._staleness = StalenessFollower(settings, self._catalog.current)
         reader = OnlineReader(self._store, prefix, self._catalog.current, self._staleness.current)
         self._predictor = Predictor(reader, self._log, wall_clock_ms)

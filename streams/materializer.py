@@ -7,11 +7,10 @@ The store says which offsets it reflects, and each write checks that inside the 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from mode import Service
 
-from bighead.client.redis import RedisPipeline
 from bighead.clock import wall_clock_ms
 from bighead.config import Settings
 from bighead.errors import DeadlineExceeded, InvalidEvent, StoreError, UndecodableEvent
@@ -23,16 +22,17 @@ from bighead.events.types import FeatureTile, PositionReached
 from bighead.features.tiles import place_of_log_key, positions_key, store_field, store_key, store_value, visible_key
 from bighead.features.windows import DAY_MS, Level
 from streams.catalog import CatalogService
-from streams.fence import SCRIPT, Chunk
+from streams.fence import Chunk
 from streams.kafka import Record, TopicReader, message_of, replay_stage
+from streams.store_writer import writer_of
 
 Fields: TypeAlias = Mapping[str, Any]
+Reply = TypeVar("Reply")
 KEPT_MS = 2 * DAY_MS
 """How much longer than its group's longest window an entity without events is kept."""
 MOST_RECORDS = 2_000
 CHUNK_RECORDS = 500
 POLL_MS = 200
-TIMEOUT_S = 5.0
 _LEVELS = {level.value: level for level in Level}
 _TIMES = {FeatureTile.FULL_NAME: "latest_ms", PositionReached.FULL_NAME: "event_ms"}
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.05, 2.0
@@ -50,16 +50,14 @@ class MaterializerService(Service):
         self._guard = guard
         self._catalog = catalog
         self._reader = TopicReader(settings, topic_name(settings.topic_prefix, FEATURES_STATE))
-        self._store = RedisPipeline(settings.redis)
-        self._positions_key = positions_key(self._prefix)
+        self._writer = writer_of(settings.redis, positions_key(self._prefix))
         self._positions: dict[int, int] = {}
-        self._sha = b""
         self._ttls_ms: dict[tuple[str, int], int | None] = {}
 
     async def on_shutdown(self) -> None:
         """Disconnects."""
         await self._reader.stop()
-        await self._store.close()
+        await self._writer.close()
 
     @Service.task
     async def _run(self) -> None:
@@ -77,11 +75,10 @@ class MaterializerService(Service):
     async def _write(self, polled: Mapping[int, Sequence[Record]]) -> None:
         for part in _parts(polled):
             chunk = await self._chunk(part)
-            write = partial(self._evaluate, chunk.arguments(self._positions_key))
-            written, found = await self._persistently(write)
-            if not written:
+            found = await self._persistently(partial(self._writer.write, chunk))
+            if found is not None:
                 # The rest of the poll follows what the store does not have: it is read again.
-                await self._go_on_from(_pairs(found))
+                await self._go_on_from(found)
                 break
             self._positions |= {partition: following for partition, (_, following) in chunk.moves.items()}
 
@@ -157,7 +154,7 @@ class MaterializerService(Service):
         return self._ttls_ms[place]
 
     async def _stored_positions(self) -> dict[int, int]:
-        return _pairs(await self._persistently(lambda: self._ask("HGETALL", self._positions_key)))
+        return await self._persistently(self._writer.positions)
 
     async def _go_on_from(self, stored: dict[int, int]) -> None:
         if self._positions:
@@ -165,29 +162,20 @@ class MaterializerService(Service):
         self._positions = stored
         self._reader.seek(await self._reader.beginnings() | stored)
 
-    async def _persistently(self, ask: Callable[[], Awaitable[Any]]) -> Any:
+    async def _persistently(self, ask: Callable[[], Awaitable[Reply]]) -> Reply:
         """Asks the store until it answers; meanwhile nothing is read, so memory stays bounded."""
         wait_s = FIRST_WAIT_S
         while True:
             try:
                 reply = await ask()
             except (StoreError, DeadlineExceeded) as error:
-                self.waiting, self._sha = str(error), b""
+                self.waiting = str(error)
                 self.log.warning("waiting for the online store: %s", error)
                 await asyncio.sleep(wait_s)
                 wait_s = min(LONGEST_WAIT_S, 2 * wait_s)
             else:
                 self.waiting = ""
                 return reply
-
-    async def _evaluate(self, arguments: Sequence[Any]) -> Any:
-        if not self._sha:  # a store that was restarted does not know the script
-            self._sha = await self._ask("SCRIPT", "LOAD", SCRIPT)
-        return await self._ask("EVALSHA", self._sha, *arguments)
-
-    async def _ask(self, *command: Any) -> Any:
-        (reply,) = await self._store.execute([command], TIMEOUT_S)
-        return reply
 
 
 def _parts(polled: Mapping[int, Sequence[Record]]) -> Iterator[dict[int, Sequence[Record]]]:
@@ -205,8 +193,3 @@ def _parts(polled: Mapping[int, Sequence[Record]]) -> Iterator[dict[int, Sequenc
                 part, size = {}, 0
     if part:
         yield part
-
-
-def _pairs(flat: Sequence[bytes]) -> dict[int, int]:
-    values = [int(value) for value in flat]
-    return dict(zip(values[::2], values[1::2], strict=True))

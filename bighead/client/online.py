@@ -11,6 +11,7 @@ from itertools import repeat
 from time import monotonic
 from typing import Any
 
+from bighead.client.cluster import ClusterPipeline
 from bighead.client.redis import Command, HashFields, RedisPipeline
 from bighead.errors import BigheadError, DeadlineExceeded, InvalidInput, UndecodableEvent
 from bighead.features.catalog import Catalog
@@ -63,7 +64,7 @@ class OnlineReader:
 
     def __init__(
         self,
-        store: RedisPipeline,
+        store: RedisPipeline | ClusterPipeline,
         prefix: str,
         catalog: Callable[[], Catalog],
         behind: Callable[[], Set[str]] = up_to_date,
@@ -152,7 +153,7 @@ class OnlineReader:
             keys: list[str | None] = []
             for part, plan, prefix, read, command, answers in parts:
                 values = part.key_of(entity)
-                key = None if None in values else prefix + entity_of(values)
+                key = None if None in values else self._store.key_of(prefix + entity_of(values))
                 if key is not None and answers and key not in wanted:
                     wanted[key] = _Wanted(plan, read, command.of(key))
                 keys.append(key)

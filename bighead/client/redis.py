@@ -7,15 +7,23 @@ Errors of the connection and replies that are errors are StoreError; the next ca
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import hiredis
 from redis.asyncio.connection import parse_url
 
 from bighead.errors import BigheadError, DeadlineExceeded, StoreError
 
-Command: TypeAlias = tuple[Any, ...] | bytes
-"""A command and its arguments (text, bytes or numbers), or the bytes of one as they are sent."""
+
+class Packed(NamedTuple):
+    """A command as it is sent, and its key."""
+
+    key: bytes
+    data: bytes
+
+
+Command: TypeAlias = tuple[Any, ...] | Packed
+"""A command and its arguments (text, bytes or numbers), or the bytes of one."""
 MOST_UNSENT_BYTES = 32 * 1024 * 1024
 """What may wait to be sent to a store that does not read; more is refused, so that memory stays bounded."""
 
@@ -76,7 +84,7 @@ class _Protocol(asyncio.Protocol):
         else:
             self._waiting.append(pipeline)
             pack = hiredis.pack_command
-            self._transport.write(b"".join([one if isinstance(one, bytes) else pack(one) for one in commands]))
+            self._transport.write(b"".join([one.data if isinstance(one, Packed) else pack(one) for one in commands]))
         return pipeline
 
     def close(self) -> None:
@@ -91,6 +99,10 @@ class RedisPipeline:
         self._address = parse_url(url)
         self._protocol: _Protocol | None = None
         self._opening = asyncio.Lock()
+
+    def key_of(self, key: str) -> str:
+        """Where a hash of tiles lies: the key itself, as there is one node."""
+        return key
 
     async def execute(self, commands: Sequence[Command], timeout_s: float) -> list[Any]:
         """The replies, in order. Raises StoreError, or DeadlineExceeded after `timeout_s` seconds."""
@@ -150,9 +162,26 @@ class RedisPipeline:
         return protocol
 
 
+class Refused(StoreError):
+    """A command was answered with an error."""
+
+
+class Redirected(Refused):
+    """Another node of the cluster answers: for good, or while a slot moves, when the command has to follow ASKING."""
+
+    def __init__(self, reply: str) -> None:
+        kind, _, self.address = reply.split()
+        self.asking = kind == "ASK"
+        super().__init__(f"the online store is a cluster ({reply}); name it as redis+cluster://host:port,host:port")
+
+
 def _checked(reply: Any) -> Any:
-    refused = isinstance(reply, hiredis.ReplyError)
-    return StoreError(f"the online store refused a command: {reply}") if refused else reply
+    if not isinstance(reply, hiredis.ReplyError):
+        return reply
+    text = str(reply)
+    if text.startswith(("MOVED ", "ASK ")):
+        return Redirected(text)
+    return Refused(f"the online store refused a command: {text}")
 
 
 class HashFields:
@@ -162,7 +191,7 @@ class HashFields:
         self._head = b"*%d\r\n$5\r\nHMGET\r\n$" % (len(fields) + 2)
         self._tail = b"\r\n" + b"".join(b"$%d\r\n%b\r\n" % (len(field), field) for field in fields)
 
-    def of(self, key: str) -> bytes:
+    def of(self, key: str) -> Packed:
         """The command for one hash."""
         name = key.encode()
-        return b"%b%d\r\n%b%b" % (self._head, len(name), name, self._tail)
+        return Packed(name, b"%b%d\r\n%b%b" % (self._head, len(name), name, self._tail))

@@ -8,8 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-import redis
-
+from bighead.client.store import client_of, marks_key
 from bighead.config import Settings
 from bighead.errors import NotReady
 from bighead.events.message import Position
@@ -22,7 +21,8 @@ class Visibility:
     def __init__(self, settings: Settings) -> None:
         self._prefix = settings.topic_prefix
         self._state_partitions = settings.partitions
-        self._redis = redis.Redis.from_url(settings.redis, decode_responses=True)
+        self._url = settings.redis
+        self._redis = client_of(settings.redis)
 
     def wait(self, positions: Iterable[Position], timeout_s: float = 30.0) -> None:
         """Returns when the tiles of every group reflect all of `positions`; raises NotReady after `timeout_s`."""
@@ -31,7 +31,7 @@ class Visibility:
             return
         deadline = time.monotonic() + timeout_s
         with self._redis.pubsub(ignore_subscribe_messages=True) as channel:  # type: ignore[no-untyped-call]
-            channel.subscribe(*(visible_key(self._prefix, topic) for topic in wanted))
+            channel.subscribe(*(self._key(topic) for topic in wanted))
             while missing := self._missing(wanted):
                 left_s = deadline - time.monotonic()
                 if left_s <= 0:
@@ -50,11 +50,14 @@ class Visibility:
         fields = [(state, source) for source in partitions for state in range(self._state_partitions)]
         if not fields:
             return {}
-        marks = self._redis.hmget(visible_key(self._prefix, topic), [f"{one}:{other}" for one, other in fields])
+        marks = self._redis.hmget(self._key(topic), [f"{one}:{other}" for one, other in fields])
         reached: dict[int, int] = {}
         for (_, source), mark in zip(fields, marks, strict=True):
             reached[source] = min(reached.get(source, 2**63), int(mark or 0))
         return reached
+
+    def _key(self, topic: str) -> str:
+        return marks_key(self._url, visible_key(self._prefix, topic))
 
     def _missing(self, wanted: Mapping[str, Mapping[int, int]]) -> list[str]:
         """What is not visible yet, as text for people."""

@@ -14,7 +14,7 @@ import click
 from bighead import config
 from bighead.client.features import Applied, apply, load_definitions, plan, retire, switch
 from bighead.client.online import OnlineReader
-from bighead.client.redis import RedisPipeline
+from bighead.client.store import pipeline_of
 from bighead.client.visibility import Visibility
 from bighead.clock import wall_clock_ms
 from bighead.commands.feature_catalog import (
@@ -231,7 +231,7 @@ def _report(settings: Settings, applied: Applied, wait_s: float | None, as_json:
 
 
 async def _read(settings: Settings, catalog: Catalog, join: str, entity: dict[str, Any], as_of_ms: int) -> FeatureRow:
-    store = RedisPipeline(settings.redis)
+    store = pipeline_of(settings.redis)
     try:
         reader = OnlineReader(store, settings.topic_prefix, lambda: catalog)
         (row,) = await reader.read(join, [entity], as_of_ms, READ_TIMEOUT_S)
