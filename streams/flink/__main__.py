@@ -33,17 +33,17 @@ def main() -> None:
         runner = Runner(settings, Codec(settings.schema_registry), Cluster(settings.flink), class_path()[-1])
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: runner.stop())
-        threading.Thread(target=_beat, args=(settings,), name="heartbeat", daemon=True).start()
+        threading.Thread(target=_beat, args=(settings, runner), name="heartbeat", daemon=True).start()
         runner.run()
     except BigheadError as error:
         raise click.ClickException(str(error)) from None
 
 
-def _beat(settings: Settings) -> None:
+def _beat(settings: Settings, runner: Runner) -> None:
     with redis.Redis.from_url(settings.redis) as client:
         while True:
             try:
-                beat = heartbeat(os.getpid(), wall_clock_ms(), {"runner": "running"})
+                beat = heartbeat(os.getpid(), wall_clock_ms(), {"runner": "running", **runner.states})
                 client.set(FLINK_HEARTBEAT_KEY, beat, ex=HEARTBEAT_TTL_S)
             except redis.RedisError as error:
                 _log.warning("no heartbeat: %s", error)

@@ -7,6 +7,7 @@ lost is submitted again from its newest checkpoint, or from the topic's beginnin
 import hashlib
 import json
 import logging
+import shutil
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class Runner:
-    """Follows the catalog until it is stopped."""
+    """Follows the catalog until it is stopped. `states`: what the cluster says of each job."""
 
     def __init__(self, settings: Settings, codec: Codec, cluster: Cluster, program: Path) -> None:
         self._settings = settings
@@ -37,6 +38,7 @@ class Runner:
         self._folder = settings.home / "flink" / "jobs"
         self._catalog = CatalogFollower(settings, codec)
         self._stopped = threading.Event()
+        self.states: dict[str, str] = {}
 
     def stop(self) -> None:
         """Makes `run` return; jobs go on."""
@@ -65,6 +67,7 @@ class Runner:
             description = self._describe(epochs, catalog)
             described[description["name"]] = description
         running = {job.name: job for job in self._cluster.jobs() if job.live}
+        self.states = {name: running[name].state.lower() if name in running else "lost" for name in described}
         for name, description in described.items():
             if not any(place in wanted for place in places_of(self._settings.topic_prefix, name)):
                 self._end(name, running.get(name))
@@ -103,6 +106,7 @@ class Runner:
         if job is not None:
             self._cluster.cancel(job)
         self._file(name).unlink()
+        shutil.rmtree(self._checkpoints(name), ignore_errors=True)
         _log.info("%s was retired", name)
 
     def _file(self, name: str) -> Path:
