@@ -1,0 +1,93 @@
+"""Broker and store that stand still: nothing is lost, memory stays bounded, and what waited is caught up with."""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psutil
+import pytest
+
+from bighead.features import Aggregation, EventSource, GroupBy, Join, Keys, Op
+from bighead.features.windows import DAY_MS
+from bighead.local.platform import Platform
+from bighead.testing import eventually
+from tests.conformance.cases import COLUMNS, MIDNIGHT_MS
+from tests.e2e.conftest import MATERIALIZER
+from tests.e2e.kit import Killer, Source, check_tiles
+from tests.lane_kit import avro_schema
+
+FLIGHTS = EventSource(topic="pauses.flights.v1", table="pauses/flights", time="at_ms")
+OPS = [Op.COUNT, Op.SUM, Op.LAST]
+PLANE = GroupBy("pause_plane", FLIGHTS, ["tail"], [Aggregation("delay", op, ["1h", "1d"]) for op in OPS])
+JOIN = Join("pause_join", Keys("tail"), [PLANE])
+BROKER_S, STORE_S = 10.0, 15.0
+MOST_GROWTH_MB = 150
+WORKERS = ("worker", MATERIALIZER)
+
+
+def flights(seed: int, count: int) -> list[dict[str, Any]]:
+    chooser = random.Random(seed)
+    rest = dict.fromkeys(["carrier", "gate", "fuel", "late", "tags", "loads", "legs", "costs"])
+    return [
+        {
+            "at_ms": MIDNIGHT_MS + chooser.randrange(DAY_MS),
+            "tail": f"N{chooser.randrange(500)}",
+            "delay": chooser.randrange(300),
+            **rest,
+        }
+        for _ in range(count)
+    ]
+
+
+@pytest.fixture(scope="module")
+def source(breakable: Platform) -> Source:
+    source = Source(breakable.settings, FLIGHTS.topic, avro_schema("Departed", COLUMNS, ["at_ms"]), key="tail")
+    source.apply([PLANE], JOIN)
+    source.await_visible(source.publish(flights(1, 1_000)))
+    return source
+
+
+@contextmanager
+def standing_still(platform: Platform, part: str) -> Iterator[int]:
+    """The part's process, stopped; it goes on afterwards, where it still lives."""
+    pid = int(platform.supervisor.states()[part]["pid"])
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield pid
+    finally:
+        if psutil.pid_exists(pid):
+            os.kill(pid, signal.SIGCONT)
+
+
+def memory_mb(platform: Platform) -> dict[str, float]:
+    states = platform.supervisor.states()
+    return {part: psutil.Process(states[part]["pid"]).memory_info().rss / 2**20 for part in WORKERS}
+
+
+def test_a_broker_that_stood_still_and_was_killed_lost_nothing(breakable: Platform, source: Source) -> None:
+    source.publish(flights(2, 5_000))
+    with standing_still(breakable, "kafka"):
+        time.sleep(BROKER_S)
+        Killer(breakable).kill("kafka")
+    eventually(lambda: breakable.status(["kafka"])[0].ok, 60, 0.1)
+    source.await_visible(source.publish(flights(3, 1_000)))
+    check_tiles(source, JOIN.name)
+
+
+def test_while_the_store_stands_still_the_memory_of_workers_is_bounded(breakable: Platform, source: Source) -> None:
+    before = memory_mb(breakable)
+    until_s = time.monotonic() + STORE_S
+    with standing_still(breakable, "redis"):
+        published = 0
+        while time.monotonic() < until_s or published < 10:
+            source.publish(flights(4 + published, 2_000))
+            published += 1
+        after = memory_mb(breakable)
+    assert all(after[part] - before[part] < MOST_GROWTH_MB for part in WORKERS), (before, after)
+    source.await_visible(source.ends)
+    check_tiles(source, JOIN.name)
+    eventually(lambda: all(one.ok for one in breakable.status(WORKERS)), 60, 0.1)
