@@ -17,7 +17,7 @@ from batch.filling import MARK
 from batch.folding import LEVEL
 from batch.tables import read_version, table_path, version_of
 from bighead.client.online import OnlineReader
-from bighead.client.redis import RedisPipeline
+from bighead.client.store import pipeline_of
 from bighead.compile.spark import ENTITY, quoted
 from bighead.config import Settings
 from bighead.features.catalog import Catalog, GroupEpoch, JoinEpoch
@@ -114,7 +114,7 @@ async def _read(
     join = compile_join(Join(_JOIN, one.group.keys, [name]), {name: one.group})
     joins = {_JOIN: JoinEpoch(1, join.to_json(), join.hash)}
     chosen = replace(catalog, active={**catalog.active, name: one.epoch}, joins=joins)
-    store = RedisPipeline(settings.redis)
+    store = pipeline_of(settings.redis)
     try:
         reader = OnlineReader(store, settings.topic_prefix, lambda: chosen)
         rows: list[dict[str, Any]] = []

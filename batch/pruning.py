@@ -5,9 +5,8 @@ Readers may still go by the cut before the newest: call it with that one.
 
 from collections.abc import Callable
 
-import redis
-
 from batch.filling import needed_from_ms
+from bighead.client.store import client_of, is_cluster
 from bighead.config import Settings
 from bighead.features.catalog import GroupEpoch
 from bighead.features.compiled import CompiledGroup
@@ -21,8 +20,9 @@ _LEVELS = {store_field(level, 0)[:1]: level for level in Level}
 def prune_store(settings: Settings, applied: GroupEpoch, cut_ms: int) -> int:
     """Deletes the tiles of an epoch that queries at or after the cut cannot read; returns how many there were."""
     unread, deleted = unread_at(applied.group, cut_ms), 0
-    pattern = _escaped(store_key(settings.topic_prefix, applied.group.name, applied.epoch, "")) + "*"
-    with redis.Redis.from_url(settings.redis) as store:
+    shards = "{*}" if is_cluster(settings.redis) else ""
+    pattern = shards + _escaped(store_key(settings.topic_prefix, applied.group.name, applied.epoch, "")) + "*"
+    with client_of(settings.redis) as store:
         for key in store.scan_iter(pattern, _BATCH):
             old = [field for field in store.hkeys(key) if unread(field)]
             if old:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
-import redis
 
 from bighead import config
+from bighead.client.store import Client, client_of, positions_of
 from bighead.compile.spark import ENTITY, LATEST, SEQ, START
 from bighead.config import Settings
 from bighead.errors import NotReady
@@ -98,7 +98,7 @@ def _events(definition: str, epoch: int, batches: Iterator[pa.RecordBatch]) -> I
 
 def wait_until_stored(settings: Settings, next_offsets: Mapping[int, int], timeout_s: float) -> None:
     """Returns when the online store reflects the state topic below these offsets; raises NotReady after the time."""
-    store = redis.Redis.from_url(settings.redis)
+    store = client_of(settings.redis)
     deadline_s = time.monotonic() + timeout_s
     pause = threading.Event()
     try:
@@ -113,9 +113,8 @@ def wait_until_stored(settings: Settings, next_offsets: Mapping[int, int], timeo
         store.close()
 
 
-def _missing(store: redis.Redis, settings: Settings, next_offsets: Mapping[int, int]) -> list[str]:
-    reached = store.hgetall(positions_key(settings.topic_prefix))
-    found = {int(partition): int(offset) for partition, offset in reached.items()}
+def _missing(store: Client, settings: Settings, next_offsets: Mapping[int, int]) -> list[str]:
+    found = positions_of(store, settings.redis, positions_key(settings.topic_prefix))
     topic = topic_name(settings.topic_prefix, FEATURES_STATE)
     return [
         f"{Position(topic, partition, offset)} (it is at {found.get(partition, 0)})"

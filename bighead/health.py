@@ -13,11 +13,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import httpx
-import redis
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from bighead.client.store import client_of
 from bighead.config import Settings
 from bighead.errors import BigheadError, ConfigError, PlatformError
 
@@ -137,7 +137,7 @@ def _registry(settings: Settings, timeout_s: float) -> str:
 
 
 def _redis(settings: Settings, timeout_s: float) -> str:
-    with contextlib.closing(_redis_client(settings, timeout_s)) as client:
+    with contextlib.closing(client_of(settings.redis, timeout_s)) as client:
         client.ping()
     return "PING answered"
 
@@ -173,7 +173,7 @@ def _taskmanager(settings: Settings, timeout_s: float) -> str:
 
 
 def _beating(settings: Settings, key: str, timeout_s: float) -> str:
-    with contextlib.closing(_redis_client(settings, timeout_s)) as client:
+    with contextlib.closing(client_of(settings.redis, timeout_s)) as client:
         beat = client.get(key)
     if not isinstance(beat, bytes):
         raise PlatformError(f"no heartbeat for {HEARTBEAT_TTL_S} s (key {key})")
@@ -209,10 +209,6 @@ def _server(settings: Settings, timeout_s: float) -> str:
 def _console(settings: Settings, timeout_s: float) -> str:
     answer = httpx.get(f"http://{settings.console}/health", timeout=timeout_s).raise_for_status()
     return f"GET /health answered {answer.status_code}"
-
-
-def _redis_client(settings: Settings, timeout_s: float) -> "redis.Redis":
-    return redis.Redis.from_url(settings.redis, socket_timeout=timeout_s, socket_connect_timeout=timeout_s)
 
 
 _PROBES: dict[str, Callable[[Settings, float], str]] = {

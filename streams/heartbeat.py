@@ -3,11 +3,12 @@
 import os
 from collections.abc import Callable, Mapping
 
-import redis.asyncio as redis
 from mode import Service
 
+from bighead.client.store import pipeline_of
 from bighead.clock import wall_clock_ms
 from bighead.config import Settings
+from bighead.errors import DeadlineExceeded, StoreError
 from bighead.health import HEARTBEAT_KEY, HEARTBEAT_TTL_S, heartbeat
 
 BEAT_S = 1.0
@@ -18,7 +19,7 @@ class HeartbeatService(Service):
 
     def __init__(self, settings: Settings, states: Callable[[], Mapping[str, str]], key: str = HEARTBEAT_KEY) -> None:
         super().__init__()
-        self._store = redis.Redis.from_url(settings.redis, socket_timeout=BEAT_S, socket_connect_timeout=BEAT_S)
+        self._store = pipeline_of(settings.redis)
         self._states = states
         self._key = key
 
@@ -26,13 +27,12 @@ class HeartbeatService(Service):
     async def _beat(self) -> None:
         while not self.should_stop:
             try:
-                await self._store.set(
-                    self._key, heartbeat(os.getpid(), wall_clock_ms(), self._states()), ex=HEARTBEAT_TTL_S
-                )
-            except redis.RedisError as error:
-                self.log.warning("no heartbeat: the online store does not answer (%s)", error)
+                beat = heartbeat(os.getpid(), wall_clock_ms(), self._states())
+                await self._store.execute([("SET", self._key, beat, "EX", HEARTBEAT_TTL_S)], BEAT_S)
+            except (StoreError, DeadlineExceeded) as error:
+                self.log.warning("no heartbeat: %s", error)
             await self.sleep(BEAT_S)
 
     async def on_shutdown(self) -> None:
         """Disconnects."""
-        await self._store.aclose()
+        await self._store.close()

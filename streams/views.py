@@ -12,7 +12,8 @@ from typing import Any
 from faust import App
 from faust.types import StreamT
 
-from bighead.client.redis import Command, RedisPipeline
+from bighead.client.redis import Command
+from bighead.client.store import pipeline_of
 from bighead.config import Settings
 from bighead.errors import DeadlineExceeded, StoreError
 from bighead.events.base import Event
@@ -59,7 +60,7 @@ class ModelViews:
         self.topics = tuple(topic_name(settings.topic_prefix, name) for name in (MODELS_EVENTS, SERVING_EVENTS))
         codec = Codec(settings.schema_registry)
         self.guard = Guard(codec, LettersOnce(settings, codec), STAGE, settings)
-        self._redis = RedisPipeline(settings.redis)
+        self._redis = pipeline_of(settings.redis)
         self._rows: dict[str, bytes] = {}
 
     async def rebuild(self) -> None:

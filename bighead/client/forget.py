@@ -10,10 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import redis
-
 from bighead.client.catalog import read_catalog
 from bighead.client.publish import Publisher
+from bighead.client.store import client_of, positions_of, tiles_key
 from bighead.client.visibility import Visibility
 from bighead.clock import wall_clock_ms
 from bighead.config import Settings
@@ -95,7 +94,7 @@ class _Forgetting:
         self._epochs = epochs_of(read_catalog(settings, codec), group)
         self._group = group
         self._entity = entity_from(self._epochs[-1].group, keys)
-        self._store = redis.Redis.from_url(settings.redis)
+        self._store = client_of(settings.redis)
         self._topic = topic_name(settings.topic_prefix, FEATURES_STATE)
 
     def run(self, actor: str, reason: str, timeout_s: float) -> Forgotten:
@@ -123,10 +122,9 @@ class _Forgetting:
 
     def _stored(self) -> int:
         """How many tiles the online store holds of the entity."""
-        prefix = self._settings.topic_prefix
-        return sum(
-            int(self._store.hlen(store_key(prefix, self._group, one.epoch, self._entity))) for one in self._epochs
-        )
+        prefix, url = self._settings.topic_prefix, self._settings.redis
+        keys = [tiles_key(url, store_key(prefix, self._group, one.epoch, self._entity)) for one in self._epochs]
+        return sum(int(self._store.hlen(key)) for key in keys)
 
     def _on_log(self) -> list[bytes]:
         """The keys of the entity's tiles on the state topic that have no tombstone."""
@@ -157,8 +155,8 @@ class _Forgetting:
             time.sleep(_LOOK_AGAIN_S)
 
     def _reflected(self, wanted: Mapping[int, int]) -> bool:
-        found: Any = self._store.hgetall(positions_key(self._settings.topic_prefix))
-        return all(int(found.get(b"%d" % partition, 0)) >= offset for partition, offset in wanted.items())
+        found = positions_of(self._store, self._settings.redis, positions_key(self._settings.topic_prefix))
+        return all(found.get(partition, 0) >= offset for partition, offset in wanted.items())
 
     def _dead_letters(self) -> int:
         source = self._epochs[-1].group.definition.source.topic

@@ -10,6 +10,7 @@ from redis.crc import key_slot
 
 from bighead.client.cluster import MARKS, SHARDS, ClusterPipeline, shard_of, tagged
 from bighead.client.online import OnlineReader
+from bighead.client.store import client_of, positions_of, tiles_key
 from bighead.client.visibility import Visibility
 from bighead.errors import StoreError
 from bighead.events.message import Position
@@ -83,6 +84,10 @@ async def test_what_is_written_is_read_from_all_nodes(cluster: Cluster, tmp_path
     visibility = Visibility(settings)
     visibility.wait([Position("flights", 0, 199)], 5.0)
     visibility.close()
+    client = client_of(cluster.url, 5.0)
+    assert positions_of(client, cluster.url, positions_key(PREFIX)) == {0: 200}
+    assert client.hlen(tiles_key(cluster.url, store_key(PREFIX, "carrier", 1, '["C1"]'))) == 4
+    client.close()
 
 
 async def test_a_writer_that_is_killed_between_shards_is_followed_by_one_that_goes_on_from_the_least(
