@@ -20,7 +20,7 @@ from bighead.events.codec import Codec
 from bighead.events.kafka import LOGGER, consumer_config, producer_config
 from bighead.events.log import end_offsets
 from bighead.events.topics import FEATURES_STATE, topic_name
-from bighead.events.types import PositionReached
+from bighead.events.types import PositionReached, SourcePosition
 from bighead.local.parts import INFRASTRUCTURE
 from bighead.testing import eventually
 
@@ -117,7 +117,8 @@ class _Marks:
             if (message.key() or b"").startswith(_MARK_KEY):
                 event = self._codec.decode(message.value())
                 if isinstance(event, PositionReached) and event.topic == payments.TOPIC:
-                    self._marks[event.partition] = event.offset
+                    named: list[PositionReached | SourcePosition] = [event, *event.others]
+                    self._marks |= {one.partition: one.offset for one in named}
         return all(self._marks.get(partition, 0) >= end for partition, end in ends.items())
 
     def close(self) -> None:

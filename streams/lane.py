@@ -11,6 +11,7 @@ from mode import Service
 from bighead.config import Settings
 from bighead.events.codec import Codec
 from bighead.events.guard import DeadLetterSink
+from bighead.events.types import SourcePosition
 from bighead.features.catalog import FLINK, Catalog, GroupEpoch
 from streams.catalog import CatalogService
 from streams.commits import Commits
@@ -86,13 +87,15 @@ class LaneService(Service):
                 if place not in self._members:
                     self._add(parts, applied)
                 self._members[place].cut_ms = applied.cut_ms
+                self._members[place].retired = applied.retired
         for source in self.sources.values():
             await source.settled.wait()
         async with parts.turn:
             for source in self.sources.values():
                 source.mark()
             await self._forgetter.catch_up(offset)
-            parts.log.mark(self._catalog.topic, 0, offset, self._catalog.newest_ms)
+            reached = SourcePosition(partition=0, offset=offset, event_ms=self._catalog.newest_ms)
+            parts.log.mark(self._catalog.topic, [reached])
             acknowledged = await parts.commits.add({}, ())
         await acknowledged
 

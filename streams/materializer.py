@@ -136,9 +136,10 @@ class MaterializerService(Service):
             chunk.put_tile(key, store_field(level, fields["start_ms"]), value, ttl_ms)
         elif full_name == PositionReached.FULL_NAME:
             marks = chunk.marks.setdefault(visible_key(self._prefix, fields["topic"]), {})
-            marks[f"{partition}:{fields['partition']}"] = fields["offset"]
-            if fields["event_ms"]:
-                marks[f"latest:{fields['partition']}"] = fields["event_ms"]
+            for one in (fields, *fields["others"]):
+                marks[f"{partition}:{one['partition']}"] = one["offset"]
+                if one["event_ms"]:
+                    marks[f"latest:{one['partition']}"] = one["event_ms"]
 
     async def _ttl_ms(self, group: str, epoch: int) -> int | None:
         """How long an entity of a group is kept after its last write; None for ever."""

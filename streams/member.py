@@ -23,7 +23,8 @@ def stage_of(group: str | None) -> str:
 class Member:
     """A group's epoch in the lane: how far it is in each partition of its topic, and what it left out as late.
 
-    cut_ms: batch owns what lies below it; an event below is counted in `late` and left to the next batch run.
+    cut_ms: batch owns what lies below it; an event below is counted in `late` and left to the next batch run. A retired
+    one is let go before the next step.
     """
 
     group: CompiledGroup
@@ -31,6 +32,7 @@ class Member:
     cut_ms: int | None
     offsets: dict[int, int]
     late: int = 0
+    retired: bool = False
     codec: StateCodec = field(init=False)
 
     def __post_init__(self) -> None:

@@ -14,7 +14,7 @@ from bighead.events.codec import Codec
 from bighead.events.log import read_log
 from bighead.events.message import Message
 from bighead.events.topics import FEATURES_STATE, topic_name
-from bighead.events.types import FeatureTile, PositionReached
+from bighead.events.types import FeatureTile, PositionReached, SourcePosition
 from bighead.features.tiles import STREAM_RANK
 from streams.tile_log import LANE
 from streams.tile_store import TileStore
@@ -35,7 +35,9 @@ class Marks:
         """Takes one mark; later ones replace earlier ones."""
         if event.lane == LANE:
             of_topic = self.reached.setdefault(event.topic, {})
-            of_topic.setdefault(event.partition, {})[state_partition] = event.offset
+            named: list[PositionReached | SourcePosition] = [event, *event.others]
+            for one in named:
+                of_topic.setdefault(one.partition, {})[state_partition] = one.offset
 
     def included(self, topic: str) -> dict[int, int]:
         """For each source partition the offset below which everything is in every partition of the state topic."""

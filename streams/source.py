@@ -18,6 +18,7 @@ from bighead.config import Settings
 from bighead.errors import PlatformError
 from bighead.events.codec import Codec
 from bighead.events.guard import DeadLetterSink
+from bighead.events.types import SourcePosition
 from streams.commits import Commits
 from streams.flink.follower import Followed
 from streams.kafka import Record, TopicReader, message_of
@@ -67,14 +68,20 @@ class _Crew:
 
     def take(self, members: Sequence[Member], beginnings: Mapping[int, int], one_time: bool) -> None:
         """Adds members and goes back to the first offset that one of them needs."""
-        self.members = [*self.members, *members]
-        parts = self._parts
-        self.stepper = Stepper(parts.codec, parts.duck, self.members, parts.settings.max_future_ms, one_time)
+        self._read_for([*self.members, *members], one_time)
         first = {
             partition: min(member.offsets.get(partition, beginning) for member in self.members)
             for partition, beginning in beginnings.items()
         }
         self.reader.seek(first)
+
+    def release(self, one_time: bool) -> None:
+        """Goes on without the members that were retired."""
+        self._read_for([member for member in self.members if not member.retired], one_time)
+
+    def _read_for(self, members: list[Member], one_time: bool) -> None:
+        self.members, parts = members, self._parts
+        self.stepper = Stepper(parts.codec, parts.duck, members, parts.settings.max_future_ms, one_time)
 
     async def pace(self) -> None:
         """Returns when the last call was long enough ago."""
@@ -136,16 +143,24 @@ class SourceLane:
             await live.reader.stop()
 
     def mark(self) -> None:
-        """Queues marks for partitions whose visible offset changed; to be called under `turn`."""
+        """Queues a mark where the visible offset of a partition changed; to be called under `turn`."""
         everyone: list[Member | Followed] = [*self.members, *self.followed]
         counted = [one for one in everyone if self._active(one)]
         if not counted:
             return
-        for partition, beginning in self._beginnings.items():
-            offset = min(member.offsets.get(partition, beginning) for member in counted)
-            if self._marked.get(partition) != offset:
-                self._parts.log.mark(self.topic, partition, offset, self._newest_ms.get(partition, 0))
-                self._marked[partition] = offset
+        reached = {
+            partition: min(member.offsets.get(partition, beginning) for member in counted)
+            for partition, beginning in self._beginnings.items()
+        }
+        if reached and reached != self._marked:
+            self._marked = reached
+            self._parts.log.mark(
+                self.topic,
+                [
+                    SourcePosition(partition=one, offset=offset, event_ms=self._newest_ms.get(one, 0))
+                    for one, offset in reached.items()
+                ],
+            )
 
     async def _arrived(self) -> None:
         """Waits for a group to read for, where all groups are Flink's; returns to look for new partitions as well."""
@@ -176,7 +191,7 @@ class SourceLane:
             await crew.reader.start()
             await crew.reader.assign()
             crew.take([member], self._beginnings, self._one_time)
-            while self._lag(member, _front(self.members)) > NEAR:
+            while not member.retired and self._lag(member, _front(self.members)) > NEAR:
                 await self._advance(crew)
             self._arriving.append(member)
         finally:
@@ -184,6 +199,10 @@ class SourceLane:
 
     async def _advance(self, crew: _Crew) -> None:
         """One micro-batch, in the order that makes a crash harmless after each step."""
+        if any(member.retired for member in crew.members):
+            self.members = [member for member in self.members if not member.retired]
+            crew.release(self._one_time)
+            return
         # 1. Poll, so often at most: what arrives meanwhile is one step.
         await crew.pace()
         polled = await crew.reader.poll(POLL_MS, MOST_RECORDS)

@@ -18,7 +18,7 @@ from bighead.events.codec import Codec
 from bighead.events.headers import cloud_event
 from bighead.events.kafka import LOGGER, producer_config
 from bighead.events.topics import FEATURES_STATE, topic_name
-from bighead.events.types import FeatureTile, PositionReached
+from bighead.events.types import FeatureTile, PositionReached, SourcePosition
 
 LANE = "python"
 """The id of this lane in marks. It is not a host's: a lane that moves goes on with its marks."""
@@ -96,12 +96,23 @@ class TileLog:
         """Queues what makes the log forget a tile, once it is compacted."""
         self._send(key.encode(), None, [], -1)
 
-    def mark(self, topic: str, partition: int, offset: int, event_ms: int) -> None:
-        """Queues a mark to every partition: below `offset`, everything of a source partition is included."""
-        event = PositionReached(lane=LANE, topic=topic, partition=partition, offset=offset, event_ms=event_ms)
+    def mark(self, topic: str, positions: Sequence[SourcePosition]) -> None:
+        """Queues a mark to every partition: below these offsets, everything of a source is included.
+
+        All partitions of the source are named each time, since compaction keeps the newest mark alone.
+        """
+        first, *others = positions
+        event = PositionReached(
+            lane=LANE,
+            topic=topic,
+            partition=first.partition,
+            offset=first.offset,
+            event_ms=first.event_ms,
+            others=tuple(others),
+        )
         value = self._codec.encode(event, self.topic)
-        key = json.dumps([LANE, topic, partition], separators=(",", ":"))
-        headers = cloud_event(event_type=event.FULL_NAME, source=_SOURCE, subject=key, time_ms=event_ms)
+        key = json.dumps([LANE, topic], separators=(",", ":"))
+        headers = cloud_event(event_type=event.FULL_NAME, source=_SOURCE, subject=key, time_ms=first.event_ms)
         for state_partition in range(self._partitions):
             self._send(key.encode(), value, headers, state_partition)
 

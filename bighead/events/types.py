@@ -231,6 +231,31 @@ class SourceOffset(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SourcePosition(Record):
+    """How far one partition of a source is included, and until when."""
+
+    FULL_NAME: ClassVar[str] = "bighead.v1.SourcePosition"
+    partition: int
+    offset: int
+    event_ms: int
+
+    def to_record(self) -> dict[str, Any]:
+        return {
+            "partition": self.partition,
+            "offset": self.offset,
+            "event_ms": self.event_ms,
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        return cls(
+            partition=record["partition"],
+            offset=record["offset"],
+            event_ms=record["event_ms"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrafficArm(Record):
     """One share of a model's traffic."""
 
@@ -1492,7 +1517,7 @@ class OutcomeObserved(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PositionReached(Event):
-    """Everything of a source partition below an offset has reached this partition of the state topic."""
+    """Everything of some partitions of a source below their offsets has reached this partition of the state topic."""
 
     FULL_NAME: ClassVar[str] = "bighead.v1.PositionReached"
     lane: str
@@ -1500,6 +1525,7 @@ class PositionReached(Event):
     partition: int
     offset: int
     event_ms: int
+    others: tuple[SourcePosition, ...] = ()
 
     @property
     def time_ms(self) -> int:
@@ -1512,6 +1538,7 @@ class PositionReached(Event):
             "partition": self.partition,
             "offset": self.offset,
             "event_ms": self.event_ms,
+            "others": [item.to_record() for item in self.others],
         }
 
     @classmethod
@@ -1522,6 +1549,7 @@ class PositionReached(Event):
             partition=record["partition"],
             offset=record["offset"],
             event_ms=record["event_ms"],
+            others=tuple(SourcePosition.from_record(item) for item in record["others"]),
         )
 
 
