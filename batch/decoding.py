@@ -73,7 +73,7 @@ def _decode(
     settings: Settings, columns: Columns, times: Sequence[str], batches: Iterator[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
     codec = Codec(settings.schema_registry)
-    decoder = _Decoder(codec, columns, times, settings.max_future_ms)
+    decoder = RowDecoder(codec, columns, times, settings.max_future_ms)
     try:
         for batch in batches:
             rows = [decoder.row(message) for message in batch.to_pylist() if message["stage"] in (None, _STREAM_STAGE)]
@@ -96,7 +96,7 @@ def _origin(text: str) -> Row:
     return {ORIGIN_PARTITION: origin.partition, ORIGIN_OFFSET: origin.offset}
 
 
-class _Decoder:
+class RowDecoder:
     """Gives each message its row: the event's fields, or why it has none."""
 
     def __init__(self, codec: Codec, columns: Columns, times: Sequence[str], max_future_ms: int) -> None:
