@@ -18,9 +18,10 @@ from bighead.features.tiles import StateCodec, state_of_store_value, store_field
 from bighead.features.windows import FIVE_MINUTES_MS, SIZES_MS, Level, Window, cover, floor_to
 
 CACHED_TILES_BYTES = 16 * 1024 * 1024
-CACHED_MERGED_BYTES = 32 * 1024 * 1024
-"""What a group's plan keeps: decoded tiles, and the merged tiles of entities. Most tiles do not change any more, and
-popular entities are read all the time."""
+CACHED_MERGED_BYTES = 16 * 1024 * 1024
+CACHED_ANSWERS_BYTES = 16 * 1024 * 1024
+"""What a group's plan keeps: decoded tiles, the merged tiles of entities, and answers. Most tiles do not change any
+more, and popular entities are read all the time."""
 _OVERHEAD_BYTES = 100
 _FEATURE_BYTES = 150
 
@@ -42,6 +43,9 @@ class Answer(NamedTuple):
 
     values: Sequence[Any]
     statuses: Sequence[Status]
+
+
+_OK, _EMPTY = Status.OK, Status.EMPTY  # looking up a member of an enumeration takes longer than merging two sums
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +81,9 @@ class GroupPlan:
         self._built = lru_cache(maxsize=8)(self._build)
         self._tiles_kept: ByteCache[list[State]] = ByteCache(CACHED_TILES_BYTES)
         self._merged_kept: ByteCache[tuple[State, ...]] = ByteCache(CACHED_MERGED_BYTES)
+        self._answers_kept: ByteCache[Answer] = ByteCache(CACHED_ANSWERS_BYTES)
+        # A list or map that was answered belongs to whoever asked, and is made anew for the next.
+        self._scalar = all(feature.kind.is_scalar for feature in group.features)
 
     def at(self, query_ms: int) -> GroupRead:
         """The tiles that answer a query at `query_ms`."""
@@ -105,24 +112,31 @@ class GroupPlan:
 
         None is a tile without events. Raises UndecodableEvent for one that is broken.
         """
+        if not self._scalar:
+            return self._merge(read, values)
+        key = (read, *values)
+        answer = self._answers_kept.get(key)
+        if answer is None:
+            answer = self._merge(read, values)
+            size = sum(_OVERHEAD_BYTES + len(value) for value in values if value is not None)
+            self._answers_kept.put(key, answer, size + _FEATURE_BYTES * len(answer.values))
+        return answer
+
+    def _merge(self, read: GroupRead, values: Sequence[bytes | None]) -> Answer:
         closed = read.closed
-        merged = self._closed(read, tuple(values[:closed]))
-        growing = values[closed:]
-        if any(growing):
-            states = list(merged)
-            for value, features in zip(growing, read.grows, strict=True):
-                if value is not None:
-                    cells = self._decoded(value)
-                    for index in features:
-                        cell, merge = self._merges[index]
-                        states[index] = merge(states[index], cells[cell])
-            return self._answer(states)
-        return self._answer(merged)
+        states = list(self._closed(read, tuple(values[:closed])))
+        for value, features in zip(values[closed:], read.grows, strict=True):
+            if value is not None:
+                cells = self._decoded(value)
+                for index in features:
+                    cell, merge = self._merges[index]
+                    states[index] = merge(states[index], cells[cell])
+        return self._answer(states)
 
     def _answer(self, states: Sequence[State]) -> Answer:
         values = [finish(state) for finish, state in zip(self._finish, states, strict=True)]
-        known = [value is not None and state[0] for value, state in zip(values, states, strict=True)]
-        return Answer(values, [Status.OK if one else Status.EMPTY for one in known])
+        pairs = zip(values, states, strict=True)
+        return Answer(values, [_EMPTY if value is None or not state[0] else _OK for value, state in pairs])
 
     def _closed(self, read: GroupRead, values: tuple[bytes | None, ...]) -> tuple[State, ...]:
         """For each feature its closed tiles merged, the oldest first."""

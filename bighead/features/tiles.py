@@ -7,8 +7,9 @@ import hashlib
 import io
 import json
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
+from json.encoder import encode_basestring
 from typing import Any, NamedTuple, cast
 
 import fastavro
@@ -26,11 +27,12 @@ BATCH_RANK = 1
 _LEVEL_CODES = {Level.FIVE_MINUTES: b"m", Level.HOUR: b"h", Level.DAY: b"d", Level.ALL: b"a", Level.BASE: b"b"}
 _FENCE = struct.Struct(">BQ")
 _ENTITY = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)  # made once: it is asked for every event
+_KEYS: dict[type, Callable[[Any], str]] = {str: encode_basestring, int: str}  # most keys, without the encoder's set-up
 
 
 def entity_of(values: Sequence[Any]) -> str:
     """The canonical text of an entity key: a JSON array without spaces, for example `["UA",17]`."""
-    return _ENTITY.encode(list(values))
+    return f"[{','.join([_KEYS.get(type(value), _ENTITY.encode)(value) for value in values])}]"
 
 
 class TileKey(NamedTuple):

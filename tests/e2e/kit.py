@@ -193,10 +193,10 @@ def reference(source: Source, join: str, entities: Iterable[Keys], query_ms: int
 def check_tiles(source: Source, join: str) -> None:
     """The store's hashes are those that one fold of the whole log gives: byte by byte, none more, none less."""
     for group in catalog_of(source.settings).join(join).groups:
-        assert _stored(source.settings, group.name) == _folded(source.settings, group, source.events)
+        assert _stored(source.settings, group.name) == folded(source.settings, group, source.events)
 
 
-def _folded(settings: Settings, group: CompiledGroup, events: Sequence[SourceEvent]) -> dict[bytes, dict[bytes, bytes]]:
+def folded(settings: Settings, group: CompiledGroup, events: Sequence[SourceEvent]) -> dict[bytes, dict[bytes, bytes]]:
     """The online store of a group, computed at once."""
     codec = StateCodec(group)
     tiles: dict[TileKey, Tile] = {}

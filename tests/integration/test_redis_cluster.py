@@ -1,6 +1,10 @@
 """Redis Cluster, three real nodes: reads equal the reference, writes are exact through moves, failures and crashes."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,10 +12,12 @@ from typing import Any
 import pytest
 from redis.crc import key_slot
 
+from bighead import config
 from bighead.client.cluster import MARKS, SHARDS, ClusterPipeline, shard_of, tagged
 from bighead.client.online import OnlineReader
 from bighead.client.store import client_of, positions_of, tiles_key
 from bighead.client.visibility import Visibility
+from bighead.config import Settings
 from bighead.errors import StoreError
 from bighead.events.message import Position
 from bighead.features.fold import fold
@@ -22,8 +28,9 @@ from bighead.local.ports import free_settings
 from streams.fence import Chunk
 from streams.store_writer import ClusterWriter
 from tests.conformance.cases import MIDNIGHT_MS, rows_of
+from tests.e2e.kit import Source, catalog_of, folded
 from tests.integration.redis_cluster import Cluster, running_cluster
-from tests.integration.test_online import JOIN, catalog, event
+from tests.integration.test_online import JOIN, SOURCE, catalog, event
 
 PREFIX = "test"
 QUERY_MS = MIDNIGHT_MS + 3 * HOUR_MS
@@ -163,3 +170,56 @@ async def test_what_is_no_cluster_is_said() -> None:
     (reply,) = await store.ask([("GET", "x")], 2.0)
     assert "no cluster at" in str(reply)
     assert tagged(MARKS, "x") == "{marks}x"
+
+
+SCHEMA = {
+    "type": "record",
+    "name": "Flight",
+    "namespace": "cluster",
+    "fields": [
+        {"name": "at_ms", "type": "long", "default": 0},
+        {"name": "carrier", "type": "string", "default": ""},
+        {"name": "gate", "type": "long", "default": 0},
+        {"name": "delay", "type": "long", "default": 0},
+    ],
+}
+
+
+@contextmanager
+def worker(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
+    """Lane and materializer as a process, killed at the end."""
+    command = [sys.executable, "-m", "streams", "--only", "lane,materializer"]
+    with (settings.home / "worker.log").open("ab") as log:
+        process = subprocess.Popen(command, env=os.environ | config.variables(settings), stdout=log, stderr=log)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait(30)
+
+
+async def test_a_worker_that_is_killed_leaves_the_same_tiles_as_one_fold(
+    cluster: Cluster, ready_settings: Settings
+) -> None:
+    settings = replace(ready_settings, redis=cluster.url)
+    source = Source(settings, f"flights-{settings.topic_prefix}", SCHEMA, "carrier")
+    groups = [replace(group.definition, source=replace(SOURCE, topic=source.topic)) for group in JOIN.groups]
+    records = [one.record for one in EVENTS]
+    with worker(settings):
+        source.apply(groups, JOIN.definition)
+        source.await_visible(source.publish(records[:100]))
+        source.publish(records[100:150])
+    with worker(settings):
+        source.publish(records[150:])
+        source.await_visible(source.ends)
+    found = {key: values for node in cluster.nodes for key, values in hashes(node, settings.topic_prefix).items()}
+    assert found == {
+        key: values
+        for group in catalog_of(settings).join("flight").groups
+        for key, values in folded(settings, group, source.events).items()
+    }
+
+
+def hashes(node: Any, prefix: str) -> dict[bytes, dict[bytes, bytes]]:
+    """The tiles of a node, by the keys that they have in a store of one node."""
+    return {key.partition(b"}")[2]: node.hgetall(key) for key in node.scan_iter(f"{{*}}{prefix}:f:*", count=1000)}
