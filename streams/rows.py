@@ -3,7 +3,7 @@
 Knows one member's share: who refuses a message, and why, must not depend on how many came with it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bighead.errors import InvalidEvent
@@ -47,11 +47,20 @@ class RowStep:
                         places.append(index)
         if not rows:
             return
-        changed, refused = fold_rows(self._group, self._member.codec, rows, tiles.load, self._group.levels)
-        tiles.change(changed)
-        for at, error in refused:
+        for at, error in self._fold(rows, tiles):
             reason = InvalidEvent(f"group {self._group.name!r} cannot take the event: {error}")
             outcome.fail(Failure(rows[at].partition, batch.records[places[at]], reason, self._group.name))
+
+    def _fold(self, rows: Sequence[Row], tiles: Tiles) -> list[tuple[int, Exception]]:
+        """Folds rows; those that cannot be taken, with the reason."""
+        changed, refused = fold_rows(self._group, self._member.codec, rows, tiles.load, self._group.levels)
+        try:
+            tiles.change(changed)
+        except InvalidEvent as error:
+            if len(rows) == 1:
+                return [(0, error)]
+            return [(at, why) for at, row in enumerate(rows) for _, why in self._fold([row], tiles)]
+        return refused
 
     def _row(self, batch: Batch, index: int, partition: int, outcome: Outcome, now_ms: int) -> Row | None:
         """The message as it is folded; None where it is left out or refused."""

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from rocksdict import Options, Rdict, WriteBatch
 
-from bighead.errors import PlatformError, UndecodableEvent
+from bighead.errors import InvalidEvent, PlatformError, UndecodableEvent
 from bighead.events.codec import Codec
 from bighead.events.types import FeatureTile
 from bighead.features.tiles import STREAM_RANK, StateCodec, Tile, TileKey, log_key
@@ -21,6 +21,8 @@ from streams.member import Member
 Changes: TypeAlias = Mapping[str, tuple[Tile | None, bytes | None]]
 """Changed tiles by their key on the state topic, with the bytes that they have there; None for one that is erased."""
 
+MOST_BYTES = 4 * 1024 * 1024
+"""Half of what a message may have."""
 _TILE = b"t"
 _OFFSETS = b"o"
 _STATE = b"s"
@@ -174,6 +176,7 @@ class MemberTiles:
     def __init__(self, store: TileStore, member: Member) -> None:
         self.member = member
         self._changed: dict[str, Tile] = {}
+        self._values: dict[str, bytes] = {}
         self._texts: dict[TileKey, str] = {}
         self._store = store
 
@@ -184,13 +187,25 @@ class MemberTiles:
         return [self._changed.get(text, tile) for text, tile in zip(texts, stored, strict=True)]
 
     def change(self, tiles: Sequence[Tile]) -> None:
-        """Takes tiles with their new state."""
-        for tile in tiles:
-            self._changed[self._text(tile.key)] = tile
+        """Takes tiles with their new state; raises InvalidEvent, and takes none, where one has outgrown a message."""
+        changed = {self._text(tile.key): tile for tile in tiles}
+        if self.member.codec.packs:
+            values = {text: self._store.encode(self.member, tile) for text, tile in changed.items()}
+            for text, value in values.items():
+                if len(value) > MOST_BYTES:
+                    raise InvalidEvent(
+                        f"tile {text} would have {len(value):,} bytes; at most {MOST_BYTES:,} can be written: use an "
+                        "operation of bounded size, such as an approximate one or one with `k`"
+                    )
+            self._values |= values
+        self._changed |= changed
 
     def encoded(self) -> Changes:
         """What changed, as it is written."""
-        return {key: (tile, self._store.encode(self.member, tile)) for key, tile in self._changed.items()}
+        return {
+            key: (tile, self._values.get(key) or self._store.encode(self.member, tile))
+            for key, tile in self._changed.items()
+        }
 
     def _text(self, key: TileKey) -> str:
         text = self._texts.get(key)

@@ -115,13 +115,13 @@ def state_of_store_value(value: bytes) -> bytes:
 
 
 class StateCodec:
-    """State tuples of one group to bytes and back."""
+    """State tuples of one group to bytes and back. packs: some column is of any length, as lists and maps are."""
 
     def __init__(self, group: CompiledGroup) -> None:
         self._writers = tuple(WRITERS[kind] for _, kind in group.state_columns)
         fields = [{"name": name, "type": str(kind)} for name, kind in group.state_columns]
         self._stored = tuple(column for cell in group.cells for column in cell.operation.columns)
-        self._packs = any(column.pack for column in self._stored)
+        self.packs = any(column.pack for column in self._stored)
         self.schema = {
             "type": "record",
             "name": "State",
@@ -155,11 +155,11 @@ class StateCodec:
 
     def pack(self, state: State) -> State:
         """A state as rows hold it: what is held as a Python value is bytes."""
-        return packed(self._stored, state) if self._packs else state
+        return packed(self._stored, state) if self.packs else state
 
     def unpack(self, row: State) -> State:
         """The inverse of `pack`."""
-        return unpacked(self._stored, row) if self._packs else row
+        return unpacked(self._stored, row) if self.packs else row
 
     def decode(self, data: bytes) -> State:
         """Versioned bytes to a state tuple; raises UndecodableEvent where they are of another version or broken."""

@@ -11,6 +11,7 @@ from bighead.events.schemas import subject_of
 from bighead.features import Aggregation, EventSource, GroupBy, Op
 from bighead.features.compiled import CompiledGroup, compile_group
 from bighead.features.definition import EntitySource
+from bighead.features.tiles import Tile
 from bighead.features.types import ValueType
 from bighead.testing import SchemaRegistryServer
 from streams import step as step_module
@@ -242,3 +243,28 @@ def test_an_event_that_any_kind_of_sum_cannot_take_is_refused_alone(kit: LaneKit
     assert "SUM of 'delay'" in message and "does not fit in 64 bits" in message
     sums = read(bucketed, done.tiles[0], ["UA"], NOW_MS)["g_delay_sum_by_tail"]
     assert (sums["N1"], sums["N2"]) == (2**62 - 1 + (5 if many else 0), 10 if many else 5)
+
+
+class SmallTiles(MemoryTiles):
+    """Tiles that take histograms of at most two values."""
+
+    def change(self, tiles: Sequence[Tile]) -> None:
+        if any(len(tile.state[1]) > 2 for tile in tiles):
+            raise InvalidEvent("too large")
+        super().change(tiles)
+
+
+@pytest.mark.parametrize("few_rows", [0, 1_000])
+def test_events_that_would_make_a_tile_too_large_are_refused_alone(
+    kit: LaneKit, few_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(step_module, "FEW_ROWS", few_rows)
+    source = EventSource(TOPIC, "flights", "at_ms")
+    seen = compile_group(GroupBy("g", source, ["carrier"], [Aggregation("tail", Op.HISTOGRAM)]), COLUMNS)
+    rows = [flight(tail=tail) for tail in ("N1", "N2", "N3", "N1", "N4", "N2")]
+    messages = [FakeRecord(offset, kit.encode(row)) for offset, row in enumerate(rows)]
+    one, tiles = member(seen), SmallTiles()
+    outcome = kit.stepper([one]).step({0: messages}, [tiles], NOW_MS)
+
+    assert [failure.record.offset for failure in outcome.failures.values()] == [2, 4]
+    assert read(seen, tiles, ["UA"], NOW_MS) == {"g_tail_histogram": {"N1": 2, "N2": 2}}

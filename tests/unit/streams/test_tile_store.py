@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bighead.errors import PlatformError
+from bighead.errors import InvalidEvent, PlatformError
 from bighead.events.codec import Codec
 from bighead.events.schemas import platform_schemas, subject_of
 from bighead.events.types import FeatureTile
@@ -15,7 +15,7 @@ from bighead.features.tiles import STREAM_RANK, Tile, TileKey, log_key
 from bighead.features.types import ValueType
 from bighead.features.windows import Level
 from bighead.testing import SchemaRegistryServer
-from streams.tile_store import MemberTiles, TileStore
+from streams.tile_store import MOST_BYTES, MemberTiles, TileStore
 from tests.lane_kit import member
 
 TOPIC = "bighead.features.state.v1"
@@ -133,6 +133,21 @@ def test_more_tiles_than_are_cached_are_read_from_the_disk(tmp_path: Path, codec
 
     assert disk.load(*tiles) == tiles
     disk.store.close()
+
+
+def test_a_tile_that_has_outgrown_a_message_is_refused_and_changes_nothing(disk: Disk) -> None:
+    seen = compile_group(
+        GroupBy("g", EventSource("flights", "flights", "at_ms"), ["carrier"], [Aggregation("carrier", Op.HISTOGRAM)]),
+        COLUMNS,
+    )
+    step = MemberTiles(disk.store, member(seen))
+    small, huge = (tile("UA", 1, 0)._replace(state=(1, {"x" * size: 1})) for size in (10, MOST_BYTES))
+    step.change([small])
+
+    with pytest.raises(InvalidEvent, match=r'tile \["g",1,\["UA"\].* would have .* bytes; at most'):
+        step.change([huge])
+
+    assert [one for one, _ in step.encoded().values()] == [small]
 
 
 def test_a_folder_that_another_worker_holds_says_what_to_do(disk: Disk, codec: Codec) -> None:
