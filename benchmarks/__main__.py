@@ -44,14 +44,17 @@ run share one machine at one time. h2load is used for full load where it is on P
 @click.option(
     "--seconds", type=click.FloatRange(min=1), help="How long freshness, online and predictions load (60, 20 and 20)."
 )
+@click.option("--feast", is_flag=True, help="Measure Feast beside online; it is installed apart, which takes a minute.")
 @click.option("--json", "json_wanted", is_flag=True, help="One JSON object, for machines.")
-def main(names: tuple[str, ...], seconds: float | None, json_wanted: bool) -> None:
+def main(names: tuple[str, ...], seconds: float | None, feast: bool, json_wanted: bool) -> None:
     """Measure bighead on this machine, each figure beside a peer or a floor from the same run."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exit unwinds, and with it every platform stops
     facts, reports = machine(), []
     try:
         for name in names or RUNS:
-            report = RUNS[name](seconds)
+            report = (
+                online.run(seconds or online.SECONDS, feast=True) if feast and name == "online" else RUNS[name](seconds)
+            )
             reports.append(report)
             if not json_wanted:
                 click.echo(as_text(report))

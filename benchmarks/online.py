@@ -4,10 +4,15 @@ Beside them, in the same run and request by request, the same fields of the same
 """
 
 import asyncio
+import json
 import socket
+import subprocess
+import sys
+import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import closing
 from itertools import islice
+from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
 
@@ -34,6 +39,7 @@ from bighead.features.tiles import entity_of, store_key
 from bighead.local.parts import INFRASTRUCTURE
 
 SECONDS = 20.0
+FEAST = "0.67.0"
 EVENTS = 200_000
 RATE = 500
 SIZES = (1, 100)
@@ -45,8 +51,8 @@ Entities = list[dict[str, str]]
 Ask = Callable[[Entities], Awaitable[None]]
 
 
-def run(seconds: float = SECONDS, events: int = EVENTS) -> Report:
-    """Fills a week, then measures each size in turn for `seconds` while purchases go on."""
+def run(seconds: float = SECONDS, events: int = EVENTS, *, feast: bool = False) -> Report:
+    """Fills a week, then measures each size in turn for `seconds` while purchases go on, and Feast if asked to."""
     with stack((*INFRASTRUCTURE, "worker", "materializer", "server")) as platform:
         settings = platform.settings
         with closing(Visibility(settings)) as visibility:
@@ -59,7 +65,29 @@ def run(seconds: float = SECONDS, events: int = EVENTS) -> Report:
         with process(settings, "benchmarks.purchases", str(RATE)) as writer:
             answer_of(writer, settings)
             rows = [row for size in SIZES for row in asyncio.run(_measured(settings, catalog, size, seconds))]
+            rows += _feast(settings, seconds) if feast else []
         return _report(rows, _stored(settings, catalog), seconds)
+
+
+def _feast(settings: Settings, seconds: float) -> list[Row]:
+    """Feast's reads of as many features from the same Redis, in an environment that is made for it and kept."""
+    folder = Path(tempfile.gettempdir()) / f"bighead-feast-{FEAST}"
+    python = folder / "bin" / "python"
+    if not (folder / "ready").exists():
+        say(f"installing Feast {FEAST} into {folder}")
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "-q", f"feast[redis]=={FEAST}"], check=True)
+        (folder / "ready").touch()
+    say(f"measuring: Feast {FEAST}")
+    address = parse_url(settings.redis)
+    script = Path(__file__).with_name("feast_reads.py")
+    arguments = [str(python), str(script), f"{address['host']}:{address['port']},db=1", str(seconds)]
+    done = subprocess.run(arguments, check=True, stdout=subprocess.PIPE, text=True)
+    measured: dict[str, list[float]] = json.loads(done.stdout.splitlines()[-1])
+    return [
+        {"what": f"Feast {FEAST}", "entities": int(size), "requests": len(one), **percentiles(one)}
+        for size, one in measured.items()
+    ]
 
 
 async def _measured(settings: Settings, catalog: Catalog, size: int, seconds: float) -> list[Row]:
@@ -161,7 +189,9 @@ def _stored(settings: Settings, catalog: Catalog) -> dict[str, float]:
 def _report(rows: list[Row], stored: dict[str, float], seconds: float) -> Report:
     ratios, goals = {}, {}
     for size in SIZES:
-        floor, library, remote = (row for row in rows if row["entities"] == size)
+        floor, library, remote, *feast = (row for row in rows if row["entities"] == size)
+        if feast:
+            ratios[f"Feast to library, {size} entities, p50 ms"] = float(feast[0]["p50 ms"]) / float(library["p50 ms"])
         for name in ("p50 ms", "p99 ms"):
             ratios[f"library to floor, {size} entities, {name}"] = float(library[name]) / float(floor[name])
         ratios[f"gRPC to floor, {size} entities, p50 ms"] = float(remote["p50 ms"]) / float(floor["p50 ms"])
