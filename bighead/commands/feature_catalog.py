@@ -123,13 +123,14 @@ def _join_rows(catalog: Catalog) -> list[dict[str, Any]]:
 @click.command("show")
 @click.argument("name")
 @click.option("--epoch", type=click.IntRange(1), help="Of a group.  [default: the one that answers]")
-def show_command(name: str, epoch: int | None) -> None:
-    """Show a group or a join as JSON: definition, types, features. Exit code 2: nothing of that name.
+@_as_json
+def show_command(name: str, epoch: int | None, as_json: bool) -> None:
+    """Show a group or a join, indented JSON: definition, types, features. Exit code 2: nothing of that name.
 
     \b
     Examples:
       bighead features show carrier_delay
-      bighead features show carrier_delay --epoch 1
+      bighead features show carrier_delay --epoch 1 --json
     """
     catalog = current_catalog(config.load())
     if name in catalog.joins:
@@ -155,7 +156,7 @@ def show_command(name: str, epoch: int | None) -> None:
             "definition": json.loads(one.group.to_json()),
             "features": describe(one.group),
         }
-    click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+    click.echo(json_line(shown) if as_json else json.dumps(shown, indent=2, ensure_ascii=False))
 
 
 def _names(catalog: Catalog) -> list[str]:
