@@ -258,8 +258,8 @@ def search_command(text: tuple[str, ...], as_json: bool) -> None:
 def lineage_command(name: str, direction: str | None, as_json: bool) -> None:
     """Show what feeds a topic, table, column, group, feature, join or model, and what it feeds.
 
-    A column is named `{topic}.{column}` or by itself, what a join gives `{join}.{column}`, a model `{name}/{version}` or
-    by itself. Exit code 2: nothing of that name.
+    A column is named `{topic}.{column}` or by itself, what a join gives `{join}.{column}`, and a model
+    `{name}/{version}` or by itself. Exit code 2: nothing of that name.
 
     \b
     Examples:

@@ -7,4 +7,16 @@ from bighead.features.definition import Accuracy, Aggregation, EntitySource, Eve
 from bighead.features.labels import Immature, Label
 from bighead.features.operations import Op
 
-__all__ = ["Accuracy", "Aggregation", "EntitySource", "EventSource", "GroupBy", "Immature", "Join", "Keys", "Label", "Op", "Part"]
+__all__ = [
+    "Accuracy",
+    "Aggregation",
+    "EntitySource",
+    "EventSource",
+    "GroupBy",
+    "Immature",
+    "Join",
+    "Keys",
+    "Label",
+    "Op",
+    "Part",
+]
