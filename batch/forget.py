@@ -1,6 +1,7 @@
 """Erases an entity of a group from its Delta tables: tiles of all epochs, and the source's events with its keys.
 
-Knows Spark. Old versions of the tables are vacuumed at once, so time travel to them ends here.
+Knows Spark. Old versions are vacuumed at once, so time travel to them ends here. What stays for as long as Delta keeps
+its log (30 days) are the least and greatest values of the files that are gone.
 """
 
 import json
