@@ -62,6 +62,10 @@ def decide(
     engine: str | None = None,
 ) -> tuple[tuple[Change, ...], list[Event]]:
     """What each definition changes in the catalog, and the events that say so."""
+    taken = [group.name for group in groups if group.name in catalog.joins]
+    taken += [join.name for join in joins if join.name in {name for name, _ in catalog.groups}]
+    if taken:
+        raise DefinitionError(f"{taken[0]!r} is applied as a group or a join already; one name is for one of the two")
     decided = [_decide_group(catalog, group, who, activate, engine) for group in groups]
     after = reduce(evolve, [event for _, events in decided for event in events], catalog)
     decided += [_decide_join(after, join, who) for join in joins]

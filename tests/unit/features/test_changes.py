@@ -129,6 +129,14 @@ def test_what_a_join_reads_is_neither_activated_nor_applied_away() -> None:
     assert applied(catalog, [shorter], [hourly], activate=True)[0].active["carrier"] == 2
 
 
+def test_a_name_is_of_a_group_or_of_a_join() -> None:
+    catalog, _ = applied(Catalog(), [group(), group("origin", "origin")], [FLIGHT])
+    with pytest.raises(DefinitionError, match="'flight' is applied as a group or a join already"):
+        applied(catalog, [group("flight")])
+    with pytest.raises(DefinitionError, match="'carrier' is applied as a group or a join already"):
+        applied(catalog, joins=[Join("carrier", Keys("carrier"), ["carrier"])])
+
+
 def test_a_join_that_fits_only_what_is_being_filled_says_so() -> None:
     catalog, _ = applied(Catalog(), [group(), group("origin", "origin")], [FLIGHT])
     weekly = Join("flight", FLIGHT.left, FLIGHT.parts, {"slow": "carrier_delay_average_7d > 15"})
