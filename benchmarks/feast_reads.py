@@ -14,7 +14,7 @@ from pathlib import Path
 from time import perf_counter
 
 import pandas as pd
-from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig  # type: ignore[import-not-found]
+from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType  # type: ignore[import-not-found]
 from feast.types import Float64  # type: ignore[import-not-found]
 
 KEYS = {"account": 20_000, "merchant": 2_000, "device": 20_000}
@@ -39,7 +39,7 @@ def store_of(folder: Path, redis: str) -> FeatureStore:
         frame = pd.DataFrame({name: [f"{name}-{one}" for one in range(size)], "at": [now] * size} | columns)
         path = folder / f"{name}.parquet"
         frame.to_parquet(path)
-        entity = Entity(name=name, join_keys=[name])
+        entity = Entity(name=name, join_keys=[name], value_type=ValueType.STRING)
         source = FileSource(path=str(path), timestamp_field="at")
         schema = [Field(name=column, dtype=Float64) for column in columns]
         view = FeatureView(name=name, entities=[entity], schema=schema, source=source, ttl=timedelta(days=7))

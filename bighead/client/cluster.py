@@ -15,7 +15,7 @@ from redis.asyncio.cluster import ClusterNode
 from redis.crc import key_slot
 from redis.exceptions import RedisClusterException, RedisError
 
-from bighead.client.redis import Command, Packed, Redirected, RedisPipeline, Refused
+from bighead.client.redis import Command, Packed, Redirected, RedisPipeline, Refused, Take
 from bighead.errors import BigheadError, DeadlineExceeded, StoreError
 
 SCHEME = "redis+cluster"
@@ -69,8 +69,8 @@ class ClusterPipeline:
                 raise reply
         return replies
 
-    async def ask(self, commands: Sequence[Command], timeout_s: float) -> list[Any]:
-        """The replies, in order; where one did not come in time or is an error, a BigheadError in its place."""
+    async def ask(self, commands: Sequence[Command], timeout_s: float, take: Take | None = None) -> list[Any]:
+        """The same as `RedisPipeline.ask`, each node asked for its part."""
         until_s = monotonic() + timeout_s
         replies: list[Any] = [None] * len(commands)
         waiting = dict.fromkeys(range(len(commands)), ("", False))
@@ -84,7 +84,7 @@ class ClusterPipeline:
             for index, (address, asking) in waiting.items():
                 by_node.setdefault(address or self._slots.get(_slot(commands[index]), ""), []).append((index, asking))
             left_s = until_s - monotonic()
-            asked = (self._ask(address, places, commands, replies, left_s) for address, places in by_node.items())
+            asked = (self._ask(address, places, commands, replies, left_s, take) for address, places in by_node.items())
             await asyncio.gather(*asked)
             waiting = {
                 index: (reply.address, reply.asking)
@@ -109,6 +109,7 @@ class ClusterPipeline:
         commands: Sequence[Command],
         replies: list[Any],
         timeout_s: float,
+        take: Take | None,
     ) -> None:
         """Asks one node; each command that is at home elsewhere for the moment comes after an ASKING."""
         if not address:
@@ -124,7 +125,12 @@ class ClusterPipeline:
                 sent.append(("ASKING",))
             kept.append(len(sent))
             sent.append(commands[index])
-        found = await self._nodes[address].ask(sent, timeout_s)
+        index_of = dict(zip(kept, (index for index, _ in places), strict=True))
+
+        def taken(place: int, reply: Any) -> Any:
+            return reply if take is None or place not in index_of else take(index_of[place], reply)
+
+        found = await self._nodes[address].ask(sent, timeout_s, taken)
         for (index, _), place in zip(places, kept, strict=True):
             replies[index] = found[place]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from bighead.client.cluster import ClusterPipeline
 from bighead.client.redis import Command, HashFields, RedisPipeline
-from bighead.errors import BigheadError, DeadlineExceeded, InvalidInput, UndecodableEvent
+from bighead.errors import BigheadError, InvalidInput, UndecodableEvent
 from bighead.features.catalog import Catalog
 from bighead.features.compiled import CompiledJoin
 from bighead.features.plan import Answer, FeatureRow, GroupPlan, GroupRead, Status, derive
@@ -21,8 +21,6 @@ from bighead.features.tiles import entity_of, store_key
 from bighead.features.types import ValueType
 
 _log = logging.getLogger(__name__)
-WAITING = 0.75
-"""The share of a read's time in which the store may answer; the rest is for what it answered to be merged."""
 _KINDS: dict[ValueType, tuple[type, ...]] = {
     ValueType.LONG: (int,),
     ValueType.DOUBLE: (float, int),
@@ -162,21 +160,22 @@ class OnlineReader:
 
     async def _answers(self, wanted: dict[str, _Wanted], until_s: float) -> dict[str, Answer]:
         """The features of each hash; those that could not be read in time are left out."""
-        left_s = WAITING * (until_s - monotonic())
-        replies = await self._store.ask([one.command for one in wanted.values()], left_s)
+        hashes = list(wanted.values())
+
+        def merged(index: int, reply: Sequence[bytes | None]) -> Answer | BigheadError:
+            try:
+                return hashes[index].plan.answer(hashes[index].read, reply)
+            except UndecodableEvent as error:
+                return error
+
+        replies = await self._store.ask([one.command for one in hashes], until_s - monotonic(), merged)
         answers: dict[str, Answer] = {}
         problem: BigheadError | None = None
-        for (key, one), reply in zip(wanted.items(), replies, strict=True):
+        for key, reply in zip(wanted, replies, strict=True):
             if isinstance(reply, BigheadError):
                 problem = reply
-                continue
-            if answers and monotonic() > until_s:
-                problem = DeadlineExceeded("the time ended while tiles were merged")
-                break
-            try:
-                answers[key] = one.plan.answer(one.read, reply)
-            except UndecodableEvent as error:
-                problem = error
+            else:
+                answers[key] = reply
         if problem is not None:
             self.failures += 1
             _log.warning("features of %d of %d hashes are ERROR: %s", len(wanted) - len(answers), len(wanted), problem)

@@ -6,7 +6,7 @@ Errors of the connection and replies that are errors are StoreError; the next ca
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import hiredis
@@ -28,17 +28,32 @@ MOST_UNSENT_BYTES = 32 * 1024 * 1024
 """What may wait to be sent to a store that does not read; more is refused, so that memory stays bounded."""
 
 
+Take: TypeAlias = Callable[[int, Any], Any]
+"""What is made of the reply to the command at an index, as soon as it is there; not called for errors."""
+
+
 class _Pipeline:
     """Commands under way: replies so far, and a future that is done when all are there."""
 
-    __slots__ = ("done", "replies", "size")
+    __slots__ = ("_take", "done", "replies", "size")
 
-    def __init__(self, size: int, done: asyncio.Future[None]) -> None:
+    def __init__(self, size: int, done: asyncio.Future[None], take: Take | None) -> None:
         self.size = size
         self.done = done
         self.replies: list[Any] = []
+        self._take = take
 
-    def fail(self, error: StoreError) -> None:
+    def add(self, reply: Any) -> None:
+        if isinstance(reply, hiredis.ReplyError):
+            reply = _refused(str(reply))
+        elif self._take is not None and not self.done.done():
+            try:
+                reply = self._take(len(self.replies), reply)
+            except Exception as error:  # noqa: BLE001 - it belongs to whoever asked, and the connection goes on
+                self.fail(error)
+        self.replies.append(reply)
+
+    def fail(self, error: Exception) -> None:
         if not self.done.done():
             self.done.set_exception(error)
 
@@ -63,7 +78,7 @@ class _Protocol(asyncio.Protocol):
         reader.feed(data)
         while (reply := reader.gets()) is not False:
             pipeline = self._waiting[0]
-            pipeline.replies.append(reply)
+            pipeline.add(reply)
             if len(pipeline.replies) == pipeline.size:
                 self._waiting.popleft()
                 if not pipeline.done.done():
@@ -75,8 +90,8 @@ class _Protocol(asyncio.Protocol):
             error = StoreError(f"the online store closed the connection ({exc or 'end of stream'})")
             self._waiting.popleft().fail(error)
 
-    def send(self, commands: Sequence[Command]) -> _Pipeline:
-        pipeline = _Pipeline(len(commands), asyncio.get_running_loop().create_future())
+    def send(self, commands: Sequence[Command], take: Take | None = None) -> _Pipeline:
+        pipeline = _Pipeline(len(commands), asyncio.get_running_loop().create_future(), take)
         if self._transport is None:
             pipeline.fail(StoreError("the connection to the online store is closed"))
         elif (unsent := self._transport.get_write_buffer_size()) > MOST_UNSENT_BYTES:
@@ -112,8 +127,11 @@ class RedisPipeline:
                 raise reply
         return replies
 
-    async def ask(self, commands: Sequence[Command], timeout_s: float) -> list[Any]:
-        """The replies, in order; where one did not come in time or is an error, a BigheadError in its place."""
+    async def ask(self, commands: Sequence[Command], timeout_s: float, take: Take | None = None) -> list[Any]:
+        """The replies, in order, or what `take` made of them while others were under way.
+
+        Where one did not come in time or is an error, a BigheadError stands in its place.
+        """
         if not commands:
             return []
         pipeline = None
@@ -123,13 +141,13 @@ class RedisPipeline:
                 protocol = self._protocol
                 if protocol is None or not protocol.open:
                     protocol = await self._connected()
-                pipeline = protocol.send(commands)
+                pipeline = protocol.send(commands, take)
                 await pipeline.done
         except TimeoutError:
             failure = DeadlineExceeded(f"the online store did not answer within {timeout_s * 1000:.0f} ms")
         except StoreError as error:
             failure = error
-        replies = [] if pipeline is None else [_checked(reply) for reply in pipeline.replies]
+        replies = [] if pipeline is None else list(pipeline.replies)
         return replies if failure is None else replies + [failure] * (len(commands) - len(replies))
 
     async def close(self) -> None:
@@ -156,7 +174,7 @@ class RedisPipeline:
         pipeline = protocol.send(greeting)
         await pipeline.done
         for reply in pipeline.replies:
-            if isinstance(reply, hiredis.ReplyError):
+            if isinstance(reply, Refused):
                 protocol.close()
                 raise StoreError(f"the online store at {host}:{port} refused the connection: {reply}")
         return protocol
@@ -175,10 +193,7 @@ class Redirected(Refused):
         super().__init__(f"the online store is a cluster ({reply}); name it as redis+cluster://host:port,host:port")
 
 
-def _checked(reply: Any) -> Any:
-    if not isinstance(reply, hiredis.ReplyError):
-        return reply
-    text = str(reply)
+def _refused(text: str) -> Refused:
     if text.startswith(("MOVED ", "ASK ")):
         return Redirected(text)
     return Refused(f"the online store refused a command: {text}")
