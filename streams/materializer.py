@@ -33,6 +33,8 @@ KEPT_MS = 2 * DAY_MS
 MOST_RECORDS = 2_000
 CHUNK_RECORDS = 500
 POLL_MS = 200
+PACE_S = 0.004
+"""What a step of the lane writes arrives partition by partition: so long is waited for the rest of it."""
 _LEVELS = {level.value: level for level in Level}
 _TIMES = {FeatureTile.FULL_NAME: "latest_ms", PositionReached.FULL_NAME: "event_ms"}
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.05, 2.0
@@ -69,6 +71,8 @@ class MaterializerService(Service):
             polled = await self._reader.poll(POLL_MS, MOST_RECORDS)
             if polled:
                 await self._write(polled)
+                if sum(map(len, polled.values())) < CHUNK_RECORDS:
+                    await asyncio.sleep(PACE_S)
             elif (stored := await self._stored_positions()) != self._positions:
                 await self._go_on_from(stored)
 

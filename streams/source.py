@@ -34,7 +34,7 @@ POLL_MS = 50
 MOST_RECORDS = 20_000
 SMALL = 500
 """Steps of fewer messages run on the event loop: handing them to a thread costs more than they do."""
-PACE_S = 0.004
+PACE_S = 0.008
 """How often steps are taken at most: each has a cost of its own, in the lane, in the broker and in the materializer."""
 RETRY_S = 1.0
 MISSING_TOPIC_S = 0.5
