@@ -39,10 +39,13 @@ class Status(StrEnum):
 
 
 class Answer(NamedTuple):
-    """The values of a group's features and their statuses, in the order of the group."""
+    """The values of a group's features and their statuses, in the order of the group.
 
-    values: Sequence[Any]
-    statuses: Sequence[Status]
+    Tuples, as everything that is kept: the garbage collector passes over those of plain values.
+    """
+
+    values: tuple[Any, ...]
+    statuses: tuple[Status, ...]
 
 
 _OK, _EMPTY = Status.OK, Status.EMPTY  # looking up a member of an enumeration takes longer than merging two sums
@@ -79,7 +82,7 @@ class GroupPlan:
         self._merges = [(feature.cell, group.cells[feature.cell].operation.merge) for feature in group.features]
         self._finish = [feature.answer for feature in group.features]
         self._built = lru_cache(maxsize=8)(self._build)
-        self._tiles_kept: ByteCache[list[State]] = ByteCache(CACHED_TILES_BYTES)
+        self._tiles_kept: ByteCache[tuple[State, ...]] = ByteCache(CACHED_TILES_BYTES)
         self._merged_kept: ByteCache[tuple[State, ...]] = ByteCache(CACHED_MERGED_BYTES)
         self._answers_kept: ByteCache[Answer] = ByteCache(CACHED_ANSWERS_BYTES)
         # A list or map that was answered belongs to whoever asked, and is made anew for the next.
@@ -134,9 +137,9 @@ class GroupPlan:
         return self._answer(states)
 
     def _answer(self, states: Sequence[State]) -> Answer:
-        values = [finish(state) for finish, state in zip(self._finish, states, strict=True)]
+        values = tuple([finish(state) for finish, state in zip(self._finish, states, strict=True)])
         pairs = zip(values, states, strict=True)
-        return Answer(values, [_EMPTY if value is None or not state[0] else _OK for value, state in pairs])
+        return Answer(values, tuple([_EMPTY if value is None or not state[0] else _OK for value, state in pairs]))
 
     def _closed(self, read: GroupRead, values: tuple[bytes | None, ...]) -> tuple[State, ...]:
         """For each feature its closed tiles merged, the oldest first."""
@@ -153,7 +156,7 @@ class GroupPlan:
         places: tuple[int, ...],
         state: State,
         how: tuple[int, Callable[[State, State], State]],
-        tiles: Sequence[list[State] | None],
+        tiles: Sequence[tuple[State, ...] | None],
     ) -> State:
         cell, merge = how
         for place in places:
@@ -162,12 +165,12 @@ class GroupPlan:
                 state = merge(state, cells[cell])
         return state
 
-    def _decoded(self, value: bytes) -> list[State]:
+    def _decoded(self, value: bytes) -> tuple[State, ...]:
         """The state of each cell of a tile as the online store holds it; see `store_value`."""
         kept = self._tiles_kept.get(value)
         if kept is None:
             state = self.codec.decode(state_of_store_value(value))
-            kept = [state[where] for where in self.codec.cell_slices]
+            kept = tuple([state[where] for where in self.codec.cell_slices])
             self._tiles_kept.put(value, kept, 2 * len(value) + _OVERHEAD_BYTES * (1 + len(kept)))
         return kept
 

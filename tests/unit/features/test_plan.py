@@ -52,15 +52,15 @@ def test_each_change_of_a_tile_changes_the_answer() -> None:
     now_ms = MIDNIGHT_MS + 2 * HOUR_MS + FIVE_MINUTES_MS
     read = plan.at(now_ms + 1)
     values: list[bytes | None] = [None] * len(read.fields)
-    assert plan.answer(read, values) == ([None, None], [Status.EMPTY, Status.EMPTY])
+    assert plan.answer(read, values) == ((None, None), (Status.EMPTY, Status.EMPTY))
     places = {tile: index for index, tile in enumerate(read.tiles)}
     values[places[Level.ALL, 0]] = value(plan, 4, 100)
     values[places[Level.FIVE_MINUTES, now_ms - FIVE_MINUTES_MS]] = value(plan, 1, 7)
-    assert plan.answer(read, values).values == [7, 100]
+    assert plan.answer(read, values).values == (7, 100)
     values[places[Level.FIVE_MINUTES, now_ms]] = value(plan, 2, 20)
-    assert plan.answer(read, values).values == [27, 100]
+    assert plan.answer(read, values).values == (27, 100)
     values[places[Level.FIVE_MINUTES, now_ms - FIVE_MINUTES_MS]] = value(plan, 2, 8)  # a late event
-    assert plan.answer(read, values) == ([28, 100], [Status.OK, Status.OK])
+    assert plan.answer(read, values) == ((28, 100), (Status.OK, Status.OK))
 
 
 def test_lists_that_were_answered_may_be_changed_by_who_asked() -> None:
