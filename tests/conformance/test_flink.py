@@ -1,5 +1,6 @@
 """The Flink lane equals the reference and the Python fold: all operations, one bounded job, one adversarial log."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 
 from bighead.config import Settings
 from bighead.events import admin
@@ -16,8 +18,10 @@ from bighead.events.kafka import producer_config
 from bighead.events.log import read_log
 from bighead.events.topics import FEATURES_STATE, topic_name
 from bighead.events.types import FeatureTile
+from bighead.features import Aggregation, GroupBy
 from bighead.features.catalog import FLINK, GroupEpoch
 from bighead.features.compiled import CompiledGroup, compile_group
+from bighead.features.expressions import parse
 from bighead.features.fold import fold
 from bighead.features.operations import Op
 from bighead.features.plan import GroupPlan
@@ -39,6 +43,7 @@ from tests.conformance.cases import (
     magnitude_of,
     rows_of,
 )
+from tests.conformance.test_expressions import conditions, numbers
 
 pytestmark = pytest.mark.skipif(flink_home() is None, reason="Flink is not installed: `make flink`")
 EVENTS = 700
@@ -87,6 +92,31 @@ class Run:
     tiles: dict[str, dict[TileKey, FeatureTile]]
 
 
+def texts() -> list[str]:
+    """Expressions over the columns of the log, from the strategies that all engines are tried with."""
+    found: dict[str, None] = {}
+
+    @settings(max_examples=120, derandomize=True, database=None, phases=[Phase.generate], deadline=None)
+    @given(text=st.one_of(numbers(), conditions()))
+    def collect(text: str) -> None:
+        found[re.sub(r"\b([abs])\b", lambda match: _NAMES[match[1]], text.replace("f", "late"))] = None
+
+    collect()
+    return [text for text in found if parse(text, COLUMNS).kind is not None][:60]
+
+
+_NAMES = {"a": "delay", "b": "fuel", "s": "tail"}
+
+
+def expressions() -> CompiledGroup:
+    """Each expression's last values. Rows with numbers that leave 64 bits, or that are none, are left out."""
+    select = {f"e{index}": text for index, text in enumerate(texts())}
+    small = "(delay IS NULL OR ABS(delay) < 100) AND (fuel IS NULL OR ABS(fuel) < 1000)"
+    source = replace(SOURCE, select={**select, "carrier": "carrier"}, where=small)
+    aggregations = [Aggregation(name, Op.LAST_K, args={"k": 100}) for name in select]
+    return compile_group(GroupBy("expressions", source, ["carrier"], aggregations), COLUMNS)
+
+
 def named(shape: str) -> CompiledGroup:
     group = every_operation(shape=shape).definition
     return compile_group(replace(group, name=shape), COLUMNS)
@@ -94,7 +124,7 @@ def named(shape: str) -> CompiledGroup:
 
 @pytest.fixture
 def run(ready_settings: Settings, tmp_path: Path) -> Iterator[Run]:
-    groups = {shape: named(shape) for shape in SHAPES}
+    groups = {shape: named(shape) for shape in SHAPES} | {"expressions": expressions()}
     events = adversarial_log()
     publish(ready_settings, events)
     codec = Codec(ready_settings.schema_registry)
@@ -186,7 +216,7 @@ def compare_tiles(group: CompiledGroup, mine: dict[TileKey, FeatureTile], python
 def compare_answers(group: CompiledGroup, mine: dict[TileKey, FeatureTile], events: list[SourceEvent]) -> None:
     """Every query of every entity equals the reference."""
     plan = GroupPlan(group, 1, None)
-    entities = sorted({(event.record["carrier"], event.record["gate"]) for event in events})
+    entities = sorted({tuple(event.record[key] for key in group.keys) for event in events})
     for query_ms in QUERIES_MS:
         seen = [event for event in events if event.record["at_ms"] < query_ms]
         scale = magnitude_of(group, seen)

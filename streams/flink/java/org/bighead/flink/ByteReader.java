@@ -1,5 +1,7 @@
 package org.bighead.flink;
 
+import java.nio.ByteBuffer;
+import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 
 /** Reads Avro's binary encoding; an IndexOutOfBoundsException says that it breaks off. */
@@ -51,8 +53,20 @@ final class ByteReader {
     String readString() {
         int length = length();
         String value = new String(data, at, length, StandardCharsets.UTF_8);
+        if (value.indexOf('\uFFFD') >= 0) {
+            check(length);
+        }
         at += length;
         return value;
+    }
+
+    /** Bytes that are no UTF-8 were replaced, unless the text really has that character. */
+    private void check(int length) {
+        try {
+            StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(data, at, length));
+        } catch (CharacterCodingException error) {
+            throw new IllegalArgumentException("a text is no UTF-8", error);
+        }
     }
 
     byte[] readBytes() {

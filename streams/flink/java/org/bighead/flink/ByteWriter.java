@@ -12,6 +12,10 @@ final class ByteWriter {
         return Arrays.copyOf(data, size);
     }
 
+    int size() {
+        return size;
+    }
+
     void clear() {
         size = 0;
     }
@@ -58,12 +62,17 @@ final class ByteWriter {
         raw(value);
     }
 
-    /** The bytes of another writer, with their length. */
-    void writeBytes(ByteWriter value) {
-        writeLong(value.size);
+    /** The bytes of another writer. */
+    void raw(ByteWriter value) {
         room(value.size);
         System.arraycopy(value.data, 0, data, size, value.size);
         size += value.size;
+    }
+
+    /** The bytes of another writer, with their length. */
+    void writeBytes(ByteWriter value) {
+        writeLong(value.size);
+        raw(value);
     }
 
     void writeValue(Kind kind, Object value) {

@@ -37,6 +37,7 @@ final class Fold extends AbstractStreamOperator<Outgoing> implements OneInputStr
     private transient LinkedHashMap<Key, Tile> tiles;
     private transient List<Tile> changed;
     private transient ByteWriter writer;
+    private transient ByteWriter states;
     private transient boolean waiting;
 
     Fold(Group group, Letters letters, int schemaId, long lingerMs) {
@@ -54,6 +55,7 @@ final class Fold extends AbstractStreamOperator<Outgoing> implements OneInputStr
         tiles = new LinkedHashMap<>(1024, 0.75f, true);
         changed = new ArrayList<>();
         writer = new ByteWriter();
+        states = new ByteWriter();
     }
 
     @Override
@@ -143,11 +145,12 @@ final class Fold extends AbstractStreamOperator<Outgoing> implements OneInputStr
     private void flush() throws Exception {
         waiting = false;
         for (Tile tile : changed) {
+            tile.write(states);
             setCurrentKey(tile.entity);
-            saved.put(slot(group.levels().indexOf(tile.level), tile.startMs), tile.save(writer));
+            saved.put(slot(group.levels().indexOf(tile.level), tile.startMs), tile.save(writer, states));
             tile.changed = false;
             String key = tile.key(group);
-            byte[] value = tile.event(group, schemaId, writer);
+            byte[] value = tile.event(group, schemaId, writer, states);
             byte[] text = key.getBytes(StandardCharsets.UTF_8);
             output.collect(new StreamRecord<>(new Outgoing(text, value, TYPE, SOURCE, key, tile.latestMs())));
         }

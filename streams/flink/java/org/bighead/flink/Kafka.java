@@ -4,6 +4,7 @@ import java.nio.charset.StandardCharsets;
 import java.time.Instant;
 import java.time.ZoneOffset;
 import java.time.format.DateTimeFormatter;
+import java.util.HexFormat;
 import java.util.Map;
 import java.util.Properties;
 import java.util.concurrent.ThreadLocalRandom;
@@ -100,7 +101,8 @@ final class Kafka {
 
         private static byte[] id() {
             ThreadLocalRandom random = ThreadLocalRandom.current();
-            return bytes(String.format("%016x%016x", random.nextLong(), random.nextLong()));
+            HexFormat hex = HexFormat.of();
+            return bytes(hex.toHexDigits(random.nextLong()) + hex.toHexDigits(random.nextLong()));
         }
 
         private static byte[] bytes(String text) {

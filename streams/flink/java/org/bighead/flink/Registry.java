@@ -15,9 +15,12 @@ import org.apache.flink.avro.shaded.org.apache.avro.Schema;
 import org.apache.flink.avro.shaded.org.apache.avro.SchemaParseException;
 import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.databind.JsonNode;
 import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.databind.ObjectMapper;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /** Schemas by their id, from a registry with the Confluent API; one that does not answer is waited for. */
 final class Registry implements Serializable {
+    private static final Logger LOG = LoggerFactory.getLogger(Registry.class);
     private static final long RETRY_MS = 1000;
     private static final long UNKNOWN_MS = 30_000;
     private static final int MOST_UNKNOWN = 1000;
@@ -97,8 +100,9 @@ final class Registry implements Serializable {
                 if (answer.statusCode() == 200) {
                     return JSON.readTree(answer.body());
                 }
+                LOG.warn("the schema registry at {} answers {} with HTTP {}; asked again", url, path, answer.statusCode());
             } catch (IOException error) {
-                // It is not the message's fault: waited for, below.
+                LOG.warn("the schema registry at {} does not answer {}; asked again", url, path, error);
             }
             Thread.sleep(RETRY_MS);
         }

@@ -44,12 +44,12 @@ final class RowReader {
         Row row = new Row(columns.size() + 1);
         try {
             for (Schema.Field field : schema.getFields()) {
-                Object value = datum(field.schema(), in);
+                Object value = datum(field.schema(), in, places[field.pos()] >= 0);
                 if (places[field.pos()] >= 0) {
                     row.setField(places[field.pos()], value);
                 }
             }
-        } catch (IndexOutOfBoundsException | IllegalArgumentException | NegativeArraySizeException error) {
+        } catch (IndexOutOfBoundsException | IllegalArgumentException | ArithmeticException | StackOverflowError error) {
             throw Refusal.undecodable(
                     "the value is no " + schema.getFullName() + ": its Avro breaks off or does not fit the schema ("
                             + error.getClass().getSimpleName() + ": " + error.getMessage() + ")");
@@ -62,18 +62,19 @@ final class RowReader {
         return row;
     }
 
-    private static Object datum(Schema schema, ByteReader in) {
+    /** A value; null where it is not wanted, or of a type that features cannot read. */
+    private static Object datum(Schema schema, ByteReader in, boolean wanted) {
         return switch (schema.getType()) {
             case NULL -> null;
             case BOOLEAN -> in.readBoolean();
             case INT, LONG -> in.readLong();
             case FLOAT -> (double) Float.intBitsToFloat(in.readFloatBits());
             case DOUBLE -> in.readDouble();
-            case STRING -> in.readString();
+            case STRING -> wanted ? in.readString() : skipped(in, in.length());
             case BYTES -> skipped(in, in.length());
             case FIXED -> skipped(in, schema.getFixedSize());
             case ENUM -> schema.getEnumSymbols().get(Math.toIntExact(in.readLong()));
-            case UNION -> datum(schema.getTypes().get(Math.toIntExact(in.readLong())), in);
+            case UNION -> datum(schema.getTypes().get(Math.toIntExact(in.readLong())), in, wanted);
             case RECORD -> record(schema, in);
             case ARRAY -> array(schema, in);
             case MAP -> map(schema, in);
@@ -87,7 +88,7 @@ final class RowReader {
 
     private static Object record(Schema schema, ByteReader in) {
         for (Schema.Field field : schema.getFields()) {
-            datum(field.schema(), in);
+            datum(field.schema(), in, false);
         }
         return null;
     }
@@ -96,7 +97,7 @@ final class RowReader {
         List<Object> values = new ArrayList<>();
         for (long count = block(in); count != 0; count = block(in)) {
             for (long index = 0; index < count; index++) {
-                values.add(datum(schema.getElementType(), in));
+                values.add(datum(schema.getElementType(), in, true));
             }
         }
         String element = typeOf(schema.getElementType(), false);
@@ -116,7 +117,7 @@ final class RowReader {
         Map<String, Object> values = new LinkedHashMap<>();
         for (long count = block(in); count != 0; count = block(in)) {
             for (long index = 0; index < count; index++) {
-                values.put(in.readString(), datum(schema.getValueType(), in));
+                values.put(in.readString(), datum(schema.getValueType(), in, true));
             }
         }
         return values;

@@ -63,8 +63,14 @@ final class Tile {
         positions.add(new long[] {partition, offset});
     }
 
+    /** The states of the cells, as both the tile's event and Flink's state hold them. */
+    void write(ByteWriter out) {
+        out.clear();
+        cells.forEach(cell -> cell.write(out));
+    }
+
     /** What is kept in Flink's state: everything but its key. */
-    byte[] save(ByteWriter out) {
+    byte[] save(ByteWriter out, ByteWriter states) {
         out.clear();
         out.writeLong(seq);
         out.writeLong(latestMs);
@@ -73,7 +79,7 @@ final class Tile {
             out.writeLong(position[0]);
             out.writeLong(position[1]);
         }
-        writeCells(out);
+        out.raw(states);
         return out.bytes();
     }
 
@@ -94,10 +100,7 @@ final class Tile {
     }
 
     /** The tile as a FeatureTile in Confluent framing. */
-    byte[] event(Group group, int schemaId, ByteWriter out) {
-        ByteWriter state = new ByteWriter();
-        state.raw(1);
-        writeCells(state);
+    byte[] event(Group group, int schemaId, ByteWriter out, ByteWriter states) {
         out.clear();
         Frames.begin(out, schemaId);
         out.writeString(group.name());
@@ -114,11 +117,9 @@ final class Tile {
             out.writeLong(position[1]);
         }
         out.writeLong(0);
-        out.writeBytes(state);
+        out.writeLong(states.size() + 1);
+        out.raw(1); // the version of the states' bytes
+        out.raw(states);
         return out.bytes();
-    }
-
-    private void writeCells(ByteWriter out) {
-        cells.forEach(cell -> cell.write(out));
     }
 }
