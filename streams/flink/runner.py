@@ -9,7 +9,7 @@ import json
 import logging
 import shutil
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from bighead.config import Settings
 from bighead.errors import BigheadError
 from bighead.events.codec import Codec
 from bighead.features.catalog import FLINK, Catalog, GroupEpoch
+from bighead.features.types import ValueType
 from streams.flink.cluster import Cluster, Job
 from streams.flink.job import describe, profile
 from streams.flink.names import Place, job_name, places_of
@@ -63,7 +64,7 @@ class Runner:
         wanted = {place: one for place, one in catalog.groups.items() if one.engine == FLINK and not one.retired}
         described = self._described()
         known = {place for name in described for place in places_of(self._settings.topic_prefix, name)}
-        for epochs in _by_topic([one for place, one in wanted.items() if place not in known]):
+        for epochs in together([one for place, one in wanted.items() if place not in known]):
             description = self._describe(epochs, catalog)
             described[description["name"]] = description
         running = {job.name: job for job in self._cluster.jobs() if job.live}
@@ -130,11 +131,19 @@ def _place(one: GroupEpoch) -> Place:
     return one.group.name, one.epoch
 
 
-def _by_topic(epochs: Sequence[GroupEpoch]) -> list[list[GroupEpoch]]:
-    topics: dict[str, list[GroupEpoch]] = {}
+def together(epochs: Iterable[GroupEpoch]) -> list[list[GroupEpoch]]:
+    """Groups by job: those of one topic that read its columns as the same types."""
+    jobs: list[tuple[str, dict[str, ValueType], list[GroupEpoch]]] = []
     for one in epochs:
-        topics.setdefault(one.group.definition.source.topic, []).append(one)
-    return list(topics.values())
+        topic, columns = one.group.definition.source.topic, one.group.columns
+        for other, known, mine in jobs:
+            if topic == other and all(known.get(name, kind) is kind for name, kind in columns.items()):
+                known.update(columns)
+                mine.append(one)
+                break
+        else:
+            jobs.append((topic, dict(columns), [one]))
+    return [mine for _, _, mine in jobs]
 
 
 def _one_time(catalog: Catalog, topic: str) -> bool:
