@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import click
 
-from benchmarks import flink, freshness, lane, memory, online, predictions, rebuild
+from benchmarks import flink, freshness, lane, memory, online, predictions, rebuild, training
 from benchmarks.report import Report, as_json, as_text, machine
 from bighead.errors import BigheadError
 
@@ -18,6 +18,7 @@ RUNS: dict[str, Callable[[float | None], Report]] = {
     "memory": lambda _: memory.run(),
     "predictions": lambda seconds: predictions.run(seconds or predictions.SECONDS),
     "rebuild": lambda _: rebuild.run(),
+    "training": lambda _: training.run(),
 }
 EXAMPLES = """\b
 Examples:
@@ -33,6 +34,8 @@ online       p99 of reading a Join of 30 features, 1 and 100 entities, beside pi
 memory       resident memory of the worker at a million live keys, and bytes of Redis a key
 predictions  calls/s and latency with and without feature look-up, beside a bare grpc.aio echo
 rebuild      tiles/s from the log to an empty Redis, byte-identical
+training     backfill and point-in-time join, beside a Spark SQL range join and DuckDB; `python -m benchmarks.training`
+             takes other sizes
 
 Each starts its own platform in a temporary folder on free ports and removes it. Believe the ratios: all parts of one
 run share one machine at one time. h2load is used for full load where it is on PATH.

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks import __main__ as command
-from benchmarks import freshness, lane, online, predictions
+from benchmarks import freshness, lane, online, predictions, training
 from benchmarks.report import Report, as_json, as_text
 
 pytestmark = pytest.mark.slow
@@ -58,6 +58,10 @@ def test_online() -> None:
 
 def test_predictions() -> None:
     check(predictions.run(seconds=1, events=500), 3)
+
+
+def test_training() -> None:
+    check(training.run(training.Sizes(events=2_000, queries=200)), 5)
 
 
 def test_the_command_says_what_it_can_do() -> None:
