@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, cast
 import fastavro
 
 from bighead.errors import UndecodableEvent
-from bighead.features.binary import WRITERS
+from bighead.events.binary import WRITERS
 from bighead.features.compiled import CompiledGroup
 from bighead.features.state import State, packed, unpacked
 from bighead.features.windows import FIVE_MINUTES_MS, Level
@@ -118,7 +118,7 @@ class StateCodec:
     """State tuples of one group to bytes and back. packs: some column is of any length, as lists and maps are."""
 
     def __init__(self, group: CompiledGroup) -> None:
-        self._writers = tuple(WRITERS[kind] for _, kind in group.state_columns)
+        self._writers = tuple(WRITERS[kind.value] for _, kind in group.state_columns)
         fields = [{"name": name, "type": str(kind)} for name, kind in group.state_columns]
         self._stored = tuple(column for cell in group.cells for column in cell.operation.columns)
         self.packs = any(column.pack for column in self._stored)
