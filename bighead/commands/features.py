@@ -198,17 +198,35 @@ def backfill_command(group: str | None, everything: bool, until: str) -> None:
     _batch("backfill", *chosen, "--cut", str(_milliseconds(until)))
 
 
+@command.command("refresh")
+@click.argument("groups", nargs=-1, metavar="[GROUP]...")
+@click.option("--until", metavar="DATE", help="A midnight, UTC.  [default: the last one]")
+@click.option("--compare", is_flag=True, help="Then compare epochs that wait with those that answer.")
+def refresh_command(groups: tuple[str, ...], until: str | None, compare: bool) -> None:
+    """Do what has to be done once a day: land topics, backfill, move the cut, write snapshots, prune.
+
+    After a crash run the same command: what is done is kept.
+
+    Example: bighead features refresh --compare
+    """
+    cut = [] if until is None else ["--cut", str(_milliseconds(until))]
+    chosen = [text for group in groups for text in ("--group", group)]
+    _batch("refresh", *chosen, *cut, *(["--compare"] if compare else []))
+
+
 @command.command("training-set")
 @click.argument("join")
 @click.option("--left", required=True, metavar="TABLE", help="Table of keys, times and labels, relative to the lake.")
 @click.option("--output", required=True, metavar="TABLE", help="Table to write, relative to the lake.")
 @click.option("--time", required=True, metavar="COLUMN", help="The column of `--left` with the time of each row.")
-def training_set_command(join: str, left: str, output: str, time: str) -> None:
-    """Give each row of a table the features as they were at its time.
+@click.option("--labels", metavar="FILE", help="A Python file with Labels: a column for each.")
+def training_set_command(join: str, left: str, output: str, time: str, labels: str | None) -> None:
+    """Give each row of a table the features as they were at its time, and labels from what happened after it.
 
     Example: bighead features training-set flight --left flights/labels --output flights/training --time as_of_ms
     """
-    _batch("training-set", "--join", join, "--left", left, "--output", output, "--time", time)
+    more = [] if labels is None else ["--labels", labels]
+    _batch("training-set", "--join", join, "--left", left, "--output", output, "--time", time, *more)
 
 
 def _report(settings: Settings, applied: Applied, wait_s: float | None, as_json: bool) -> None:
