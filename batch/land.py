@@ -42,7 +42,7 @@ class Landed:
 
 def sources_of(catalog: Catalog, topic: str) -> tuple[list[str], list[str]]:
     """The tables in which applied groups expect the events of a topic, and the columns that they take times from."""
-    sources = [one.group.definition.source for one in catalog.groups.values()]
+    sources = [one.group.definition.source for one in catalog.groups.values() if not one.retired]
     mine = [source for source in sources if source.topic == topic]
     return sorted({source.table for source in mine}), sorted({source.time for source in mine})
 
