@@ -38,7 +38,8 @@ def forget_command(
 
     Later events of the entity begin anew. What stays: the events themselves in the source's topic and dead letters,
     until their retention ends (a log cannot be changed); training sets that were made; tombstoned tiles on the state
-    topic until Kafka compacts it; least and greatest values in the logs of Delta tables, for 30 days. Exit code 1: something that should be gone is still there.
+    topic until Kafka compacts it; least and greatest values in the logs of Delta tables, for 30 days. Exit code 1:
+    something that should be gone is still there.
 
     Example: bighead features forget account account-17 --reason "request 4711"
     """
