@@ -114,8 +114,8 @@ def test_a_difference_names_the_event_that_came_late(kit: BatchKit) -> None:
     consistency.publish_verdict(kit.settings, result, "run", CUT_MS)
     log.codec.close()
     named = {one.feature: one for one in result.first}
-    assert named["gate_delay_last"].cause == LATE
-    assert named["gate_delay_last"].events == (str(late),)
+    assert named["carrier_delay_count_1h"].cause == LATE
+    assert named["carrier_delay_count_1h"].events == (str(late),)
     metrics = [one for one in decoded(kit, MONITORING) if isinstance(one, MetricComputed)]
     assert {one.segment: one.value for one in metrics}["gate_delay_last"] == 1.0
     assert {one.model for one in metrics} == {"delay"}
