@@ -110,8 +110,8 @@ def fold(
     wanted = group.levels if levels is None else levels
     if len(rows) <= FEW_ROWS:
         tiles, refused = fold_rows(group, codec, _each(group, rows), load, wanted)
-        for _, error in refused:
-            raise error
+        if refused:
+            raise refused[0][1]
         return tiles
     return [tile for level in wanted for tile in _fold_level(group, codec, rows, level, load)]
 
@@ -120,7 +120,11 @@ def fold_rows(
     group: CompiledGroup, codec: StateCodec, rows: Sequence[Row], load: Load, levels: Sequence[Level]
 ) -> tuple[list[Tile], list[tuple[int, Exception]]]:
     """The same as `fold`, row by row. A row that an operation cannot take changes no tile: its index and the reason."""
-    keys = [[TileKey(row.entity, level, start_of(level, row.time_ms)) for level in levels] for row in rows]
+    sizes = [(level, SIZES_MS.get(level)) for level in levels]
+    keys = [
+        [TileKey(row.entity, level, row.time_ms - row.time_ms % size if size else 0) for level, size in sizes]
+        for row in rows
+    ]
     wanted = list(dict.fromkeys(key for some in keys for key in some))
     newest = dict(zip(wanted, load(wanted), strict=True))
     found: dict[TileKey, Tile] = {}
@@ -137,16 +141,9 @@ def fold_rows(
     return list(found.values()), refused
 
 
-def start_of(level: Level, time_ms: int) -> int:
-    """Where the tile of a time begins, milliseconds since the epoch, UTC."""
-    size_ms = SIZES_MS.get(level)
-    return time_ms - time_ms % size_ms if size_ms else 0
-
-
 def _taken(group: CompiledGroup, codec: StateCodec, row: Row, key: TileKey, before: Tile | None) -> Tile | None:
     """A tile after one more row; None where it has seen that row."""
-    where, offset = row.partition, row.offset
-    place = (row.time_ms, where, offset)
+    where, offset, place = row.partition, row.offset, (row.time_ms, row.partition, row.offset)
     if before is None:
         state = _updated(group, codec, codec.empty, row.values, place, row.back)
         return Tile(key, STREAM_RANK, 1, row.time_ms, ((where, offset),), state)
