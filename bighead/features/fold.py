@@ -150,8 +150,8 @@ def _taken(group: CompiledGroup, codec: StateCodec, row: Row, key: TileKey, befo
     if offset <= _position(before, where):
         return None
     state = _updated(group, codec, before.state, row.values, place, row.back)
-    newest_ms = max(before.latest_ms, row.time_ms)
-    return Tile(key, STREAM_RANK, before.seq + 1, newest_ms, _moved(before.positions, where, offset), state)
+    newest_ms, moved = max(before.latest_ms, row.time_ms), _moved(before.positions, where, offset)
+    return Tile(key, STREAM_RANK, before.seq + 1, newest_ms, moved, state)
 
 
 def _each(group: CompiledGroup, rows: Rows) -> list[Row]:
@@ -253,10 +253,9 @@ def _fresh(rows: Rows, slots: Ints, old: Sequence[Tile | None]) -> Mask:
 
 
 def _position(tile: Tile | None, partition: int) -> int:
-    if tile is not None:
-        for where, offset in tile.positions:
-            if where == partition:
-                return offset
+    for where, offset in tile.positions if tile is not None else ():
+        if where == partition:
+            return offset
     return -1
 
 
