@@ -18,8 +18,6 @@ import click
 import duckdb
 import numpy as np
 import pyarrow as pa
-from py4j.protocol import Py4JError
-from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 from batch.backfill import tiles_path
@@ -125,7 +123,7 @@ def _measured(spark: SparkSession, settings: Settings, sizes: Sizes) -> tuple[li
         with _limit(sizes.limit_s if stop else None, stop) as stopped:
             try:
                 sums[what] = work()
-            except (PySparkException, Py4JError, duckdb.Error):
+            except Exception:  # each engine has its own way to say that it was stopped
                 if not stopped.is_set():
                     raise
         seconds = time.perf_counter() - started
