@@ -19,6 +19,7 @@ final class Sketches {
 
     static final class UniqueCount extends Kept.Packed {
         private static final int HLL_MODE = 2;
+        private static final int COMPACT = 8;
         private static final int OUT_OF_ORDER = 16;
         private HllSketch sketch = new HllSketch(HLL_LG_K, TgtHllType.HLL_8);
 
@@ -48,7 +49,7 @@ final class Sketches {
         private static byte[] canonical(byte[] data) {
             int mode = data[7] & 3;
             if (mode == HLL_MODE) {
-                data[5] |= OUT_OF_ORDER;
+                data[5] |= COMPACT | OUT_OF_ORDER; // Java leaves the first out: with 8 bits a register nothing is smaller
                 Arrays.fill(data, 8, 16, (byte) 0);
                 return data;
             }
