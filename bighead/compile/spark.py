@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from bighead.compile.inputs import KEEP, TIME, input_columns
+from bighead.compile.overflow import overflows_sql
 from bighead.features.compiled import Cell, CompiledGroup
 from bighead.features.operations import Op
 from bighead.features.types import ValueType
@@ -146,12 +147,15 @@ def inputs_sql(group: CompiledGroup, relation: str) -> str:
     inputs = ", ".join(f"{text} AS {quoted(name)}" for name, text in given.items())
     cleaned = {quoted(input_name(name)): _clean(kind, quoted(name)) for name, kind in group.input_kinds.items()}
     entity = entity_sql({quoted(key): kind for key, kind in zip(group.keys, group.key_kinds, strict=True)})
-    # What the stream refuses is not there in batch either: an impossible time, a null key.
+    # What the stream refuses is not there in batch either: an impossible time, a null key, arithmetic beyond 64 bits.
+    conditions = [one for one in (group.where, group.reversal) if one is not None]
+    overflows = overflows_sql([*group.inputs.values(), *conditions])
+    fits = f" WHERE NOT COALESCE({overflows}, FALSE)" if overflows else ""
     counts = [KEEP, f"{TIME} >= 0", *(f"{quoted(key)} IS NOT NULL" for key in group.keys)]
     place = {PARTITION: PARTITION, OFFSET: OFFSET, BACK: BACK}
     return _select(
         {ENTITY: entity, START: TIME} | place | cleaned,
-        f"(SELECT {inputs} FROM {relation}) WHERE {' AND '.join(counts)}",
+        f"(SELECT {inputs} FROM {relation}{fits}) WHERE {' AND '.join(counts)}",
     )
 
 

@@ -34,6 +34,13 @@ _SQL_TYPES = {
     ValueType.BOOLEAN: "BOOLEAN",
     ValueType.STRING: "VARCHAR",
 }
+_SPARK_TRIES: dict[type[sql.Expr], str] = {
+    sql.Add: "TRY_ADD",
+    sql.Sub: "TRY_SUBTRACT",
+    sql.Mul: "TRY_MULTIPLY",
+    sql.Neg: "TRY_SUBTRACT",
+}
+_ZERO = sql.cast(sql.Literal.number(0), "BIGINT")
 _CASTS: dict[tuple[ValueType, ValueType], Callable[[Any], Any]] = {
     (ValueType.BOOLEAN, ValueType.LONG): int,
     (ValueType.LONG, ValueType.DOUBLE): float,
@@ -54,7 +61,7 @@ class Expression:
 
     def sql(self, dialect: str) -> str:
         """The expression in an engine's dialect, cast to its result type so that engines cannot disagree on it."""
-        tree = self.tree.copy().transform(_portable)
+        tree = portable(self.tree, dialect)
         if self.kind is not None and self.kind.is_scalar:
             tree = sql.cast(tree, _SQL_TYPES[self.kind])
         return tree.sql(dialect=dialect, identify=True)
@@ -97,11 +104,19 @@ class _Typed:
     evaluate: Evaluate
 
 
-def _portable(node: sql.Expr) -> sql.Expr:
-    """The form that every engine computes alike.
+def portable(node: sql.Expr, dialect: str) -> sql.Expr:
+    """The form that every engine computes alike, operands first.
 
     Numbers are 64-bit (a bare 1.5 is a DECIMAL and a bare 1 an INT elsewhere); division is floating, by null not zero.
+    Spark would fail with all rows on one that leaves 64 bits: there it is null.
     """
+    copy = node.copy()
+    for child in list(copy.iter_expressions()):
+        child.replace(portable(child, dialect))
+    return _portable_node(copy, dialect)
+
+
+def _portable_node(node: sql.Expr, dialect: str) -> sql.Expr:
     if isinstance(node, sql.Literal) and not node.is_string:
         return sql.cast(node, "BIGINT" if node.name.isdigit() else "DOUBLE")
     if isinstance(node, sql.Cast) and node.args["to"].this is sql.DataType.Type.INT:
@@ -110,7 +125,12 @@ def _portable(node: sql.Expr) -> sql.Expr:
         divisor = sql.Nullif(
             this=sql.cast(node.expression, "DOUBLE"), expression=sql.cast(sql.Literal.number(0), "DOUBLE")
         )
-        return sql.Div(this=sql.cast(node.this, "DOUBLE"), expression=divisor)
+        return sql.Paren(this=sql.Div(this=sql.cast(node.this, "DOUBLE"), expression=divisor))
+    if isinstance(node, sql.If) and isinstance(node.this.unnest(), sql.Null):
+        node.set("this", sql.cast(sql.null(), "BOOLEAN"))  # Spark takes no untyped condition
+    if dialect == "spark" and type(node) in _SPARK_TRIES:
+        operands = [node.this, node.expression] if isinstance(node, sql.Binary) else [_ZERO.copy(), node.this]
+        return sql.Anonymous(this=_SPARK_TRIES[type(node)], expressions=operands)
     return node
 
 

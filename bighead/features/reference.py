@@ -40,7 +40,7 @@ def group_features(
     group: CompiledGroup, events: Iterable[SourceEvent], key: Sequence[Any], query_ms: int
 ) -> dict[str, Any]:
     """The features of one entity as of `query_ms`: every event strictly before it that the window still holds."""
-    mine = [event for event in events if _counts(group, event) and _key(group, event) == list(key)]
+    mine = [event for event in events if _is_of(group, event, list(key))]
     # Features are in the order of the aggregations, one for each window.
     args = [one.args for one in group.definition.aggregations for _ in one.windows or (None,)]
     pairs = zip(group.features, args, strict=True)
@@ -59,7 +59,10 @@ def join_features(
         row |= dict(zip(part.columns, values.values(), strict=True))
     row |= join.request_values(keys)
     for name, expression in join.derivations.items():
-        row[name] = expression.evaluate(row)
+        try:
+            row[name] = expression.evaluate(row)
+        except OverflowError:  # no value
+            row[name] = None
     return row
 
 
@@ -69,8 +72,16 @@ def verdict(cell: Cell) -> str | None:
     return None if known else f"{cell.op} has no meaning in the reference interpreter"
 
 
-def _counts(group: CompiledGroup, event: SourceEvent) -> bool:
-    return group.where is None or group.where.evaluate(event.record) is True
+def _is_of(group: CompiledGroup, event: SourceEvent, key: list[Any]) -> bool:
+    """Whether an event counts for an entity. One on which an expression leaves 64 bits counts for none."""
+    try:
+        if _key(group, event) != key or not (group.where is None or group.where.evaluate(event.record) is True):
+            return False
+        for expression in (*group.inputs.values(), *([group.reversal] if group.reversal else [])):
+            expression.evaluate(event.record)
+    except OverflowError:
+        return False
+    return True
 
 
 def _key(group: CompiledGroup, event: SourceEvent) -> list[Any]:
