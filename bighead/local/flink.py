@@ -65,10 +65,10 @@ jobmanager.memory.process.size: 768m
 io.tmp.dirs: {folder}/tmp
 process.working-dir: {folder}/work
 web.upload.dir: {folder}/tmp
-# A task manager that was killed is missed after seconds, and its jobs go on from their last checkpoint.
+# A task manager that was killed is missed after seconds; one that is slow is not given up at once.
 heartbeat.interval: 1000
-heartbeat.timeout: 5000
-resourcemanager.taskmanager-timeout: 5000
+heartbeat.timeout: 10000
+resourcemanager.taskmanager-timeout: 10000
 slot.request.timeout: 60000
 """
 _SOURCES = Path(__file__).parents[2] / "streams" / "flink" / "java"
