@@ -36,8 +36,8 @@ flink: setup .venv-flink/.installed ## Flink in an environment of its own, and o
 demo: setup jars $(if $(filter flink,$(LANE)),flink) ## flights: train, deploy, stream, predict, swap, compare; LANE=flink; ARGS=--keep leaves it running
 	@$(BIN)/python -m examples.flights $(if $(LANE),--lane $(LANE)) $(ARGS)
 
-test: setup jars flink ## the whole test suite
-	$(BIN)/python -m pytest
+test: setup jars flink ## the whole test suite, two files at a time: most tests wait for something
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: setup ## style, types, import rules, generated code, schema compatibility
 	$(BIN)/ruff check .
