@@ -23,7 +23,8 @@ from bighead.features.tiles import place_of_log_key, positions_key, store_field,
 from bighead.features.windows import DAY_MS, Level
 from streams.catalog import CatalogService
 from streams.fence import Chunk
-from streams.kafka import Record, TopicReader, message_of, replay_stage
+from streams.fast_reader import FastReader
+from streams.kafka import Record, message_of, replay_stage
 from streams.store_writer import writer_of
 
 Fields: TypeAlias = Mapping[str, Any]
@@ -51,7 +52,7 @@ class MaterializerService(Service):
         self._prefix = settings.topic_prefix
         self._guard = guard
         self._catalog = catalog
-        self._reader = TopicReader(settings, topic_name(settings.topic_prefix, FEATURES_STATE))
+        self._reader = FastReader(settings, topic_name(settings.topic_prefix, FEATURES_STATE))
         self._writer = writer_of(settings.redis, positions_key(self._prefix))
         self._positions: dict[int, int] = {}
         self._ttls_ms: dict[tuple[str, int], int | None] = {}

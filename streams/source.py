@@ -21,7 +21,8 @@ from bighead.events.guard import DeadLetterSink
 from bighead.events.types import SourcePosition
 from streams.commits import Commits
 from streams.flink.follower import Followed
-from streams.kafka import Record, TopicReader, message_of
+from streams.fast_reader import FastReader
+from streams.kafka import Record, message_of
 from streams.member import Member, Outcome, stage_of
 from streams.statistics import LaneStatistics
 from streams.step import Stepper
@@ -60,7 +61,7 @@ class _Crew:
     """Members that are read for together."""
 
     def __init__(self, parts: Parts, topic: str) -> None:
-        self.reader = TopicReader(parts.settings, topic)
+        self.reader = FastReader(parts.settings, topic)
         self.members: list[Member] = []
         self.stepper = Stepper(parts.codec, parts.duck, (), 0, True)
         self._parts = parts
