@@ -22,8 +22,8 @@ from bighead.events.types import FeatureTile, PositionReached
 from bighead.features.tiles import place_of_log_key, positions_key, store_field, store_key, store_value, visible_key
 from bighead.features.windows import DAY_MS, Level
 from streams.catalog import CatalogService
-from streams.fence import Chunk
 from streams.fast_reader import FastReader
+from streams.fence import Chunk
 from streams.kafka import Record, message_of, replay_stage
 from streams.store_writer import writer_of
 

@@ -20,8 +20,8 @@ from bighead.events.codec import Codec
 from bighead.events.guard import DeadLetterSink
 from bighead.events.types import SourcePosition
 from streams.commits import Commits
-from streams.flink.follower import Followed
 from streams.fast_reader import FastReader
+from streams.flink.follower import Followed
 from streams.kafka import Record, message_of
 from streams.member import Member, Outcome, stage_of
 from streams.statistics import LaneStatistics
