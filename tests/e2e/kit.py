@@ -33,7 +33,7 @@ from bighead.testing import eventually
 from tests.conformance.cases import rows_of
 
 Keys = Mapping[str, Any]
-TIMEOUT_S = 60.0
+TIMEOUT_S = 120.0
 
 
 class Source:
