@@ -200,9 +200,7 @@ class SourceLane:
 
     async def _advance(self, crew: _Crew) -> None:
         """One micro-batch, in the order that makes a crash harmless after each step."""
-        if any(member.retired for member in crew.members):
-            self.members = [member for member in self.members if not member.retired]
-            crew.release(self._one_time)
+        if self._release_retired(crew):
             return
         # 1. Poll, so often at most: what arrives meanwhile is one step.
         await crew.pace()
@@ -211,6 +209,7 @@ class SourceLane:
             return
         await self._learn_schemas(crew, polled)
         async with self._parts.turn:
+            self._release_retired(crew)  # one may have been retired while this step waited for messages
             # 2. Fold: pure; it reads what the steps before it changed, whether or not that is on the disk.
             tiles = [MemberTiles(self._parts.store, member) for member in crew.members]
             outcome, changes = await self._fold(crew, polled, tiles)
@@ -225,6 +224,14 @@ class SourceLane:
             self._count(crew.members, outcome)
             # 5. When all is acknowledged, tiles and next offsets go to the disk, all or none and in the order of steps.
             await self._parts.commits.add(changes, crew.members)
+
+    def _release_retired(self, crew: _Crew) -> bool:
+        """Whether a member was retired, without which the crew then goes on from the others' offsets."""
+        if not any(member.retired for member in crew.members):
+            return False
+        self.members = [member for member in self.members if not member.retired]
+        crew.release(self._one_time)
+        return True
 
     async def _learn_schemas(self, crew: _Crew, polled: Mapping[int, Sequence[Record]]) -> None:
         """Asks for schemas that were not seen yet, away from the event loop, for as long as it takes."""
