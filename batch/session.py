@@ -38,6 +38,8 @@ _SETTINGS_OF_ONE_MACHINE = {
     "spark.sql.adaptive.enabled": "false",
     # 50 by default: on one machine half of the time of a Delta job.
     "spark.databricks.delta.snapshotPartitions": "2",
+    # 10,000 by default: so many tasks does VACUUM start to list even the smallest table.
+    "spark.sql.sources.parallelPartitionDiscovery.parallelism": "4",
     "spark.ui.showConsoleProgress": "false",
 }
 
