@@ -117,7 +117,7 @@ def test_a_difference_names_the_event_that_came_late(kit: BatchKit) -> None:
     assert named["carrier_delay_count_1h"].cause == LATE
     assert named["carrier_delay_count_1h"].events == (str(late),)
     metrics = [one for one in decoded(kit, MONITORING) if isinstance(one, MetricComputed)]
-    assert {one.segment: one.value for one in metrics}["gate_delay_last"] == 1.0
+    assert {one.segment: one.value for one in metrics}["carrier_delay_count_1h"] == 1.0
     assert {one.model for one in metrics} == {"delay"}
 
 

@@ -76,7 +76,8 @@ def test_the_command_says_what_it_can_do() -> None:
     assert refused.exit_code == 2
 
 
-def test_ending_it_stops_its_platform(tmp_path: Path) -> None:
+def test_end(tmp_path: Path) -> None:
+    """A benchmark that is told to end stops its platform. The name is short: a socket's path may have 107 bytes."""
     running = subprocess.Popen(
         [sys.executable, "-m", "benchmarks", "lane"],
         env=os.environ | {"TMPDIR": str(tmp_path)},
@@ -84,8 +85,10 @@ def test_ending_it_stops_its_platform(tmp_path: Path) -> None:
         text=True,
     )
     assert running.stderr is not None
-    while not running.stderr.readline().startswith("filling"):
-        assert running.poll() is None
+    said: list[str] = []
+    while not any(line.startswith("filling") for line in said):
+        said.append(running.stderr.readline())
+        assert running.poll() is None, said
     running.terminate()
     running.stderr.close()
     assert running.wait(60) == 143
