@@ -4,42 +4,24 @@ What runs beside the online store can read it without a server: `bighead.client.
 """
 
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
-
-import grpc
 
 from bighead.client.proto.features_pb2 import GetFeaturesRequest, GetFeaturesResponse
 from bighead.client.proto.value_pb2 import FeatureStatus
-from bighead.client.rpc import error_of
+from bighead.client.rpc import AsyncClient, Client, Method
 from bighead.client.values import Row, read, write
 from bighead.errors import InvalidInput
 from bighead.features.plan import FeatureRow
 
 MAX_ENTITIES = 1_000
 """The most entities of one request."""
-_GET_FEATURES = "/bighead.v1.Features/GetFeatures"
+_GET_FEATURES = Method("/bighead.v1.Features/GetFeatures", GetFeaturesRequest, GetFeaturesResponse)
 
 
-class FeaturesClient:
+class FeaturesClient(Client[GetFeaturesRequest, GetFeaturesResponse]):
     """Blocking. `address` is host:port of the server's gRPC listener."""
 
     def __init__(self, address: str) -> None:
-        self._address = address
-        self._channel = grpc.insecure_channel(address)
-        self._get = self._channel.unary_unary(
-            _GET_FEATURES,
-            request_serializer=GetFeaturesRequest.SerializeToString,
-            response_deserializer=GetFeaturesResponse.FromString,
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        super().__init__(address, _GET_FEATURES)
 
     def read(
         self, join: str, entities: Sequence[Row], *, as_of_ms: int | None = None, timeout_s: float = 5.0
@@ -50,49 +32,20 @@ class FeaturesClient:
         epoch, UTC; now if absent. What the server could not read in time is null with status ERROR. Raises
         InvalidInput for an unknown Join and for keys that are not its own, NotReady and DeadlineExceeded.
         """
-        try:
-            return _rows(self._get(_request(join, entities, as_of_ms), timeout=timeout_s))
-        except grpc.RpcError as error:
-            raise error_of(self._address, error) from error
-
-    def close(self) -> None:
-        """Closes the connection."""
-        self._channel.close()
+        return _rows(self.call(_request(join, entities, as_of_ms), timeout_s))
 
 
-class AsyncFeaturesClient:
+class AsyncFeaturesClient(AsyncClient[GetFeaturesRequest, GetFeaturesResponse]):
     """The same for asyncio."""
 
     def __init__(self, address: str) -> None:
-        self._address = address
-        self._channel = grpc.aio.insecure_channel(address)
-        self._get = self._channel.unary_unary(
-            _GET_FEATURES,
-            request_serializer=GetFeaturesRequest.SerializeToString,
-            response_deserializer=GetFeaturesResponse.FromString,
-        )
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
+        super().__init__(address, _GET_FEATURES)
 
     async def read(
         self, join: str, entities: Sequence[Row], *, as_of_ms: int | None = None, timeout_s: float = 5.0
     ) -> list[FeatureRow]:
         """The same as `FeaturesClient.read`."""
-        request = _request(join, entities, as_of_ms)
-        try:
-            return _rows(await self._get(request, timeout=timeout_s))
-        except grpc.RpcError as error:
-            raise error_of(self._address, error) from error
-
-    async def close(self) -> None:
-        """Closes the connection."""
-        await self._channel.close()
+        return _rows(await self.call(_request(join, entities, as_of_ms), timeout_s))
 
 
 def check_entities(entities: Sequence[object]) -> None:

@@ -2,18 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
-
-import grpc
+from typing import Any
 
 from bighead.client.proto.prediction_pb2 import Entity, PredictRequest, PredictResponse
 from bighead.client.proto.value_pb2 import FeatureStatus
-from bighead.client.rpc import error_of
+from bighead.client.rpc import AsyncClient, Client, Method
 from bighead.client.values import Row, Value, read, write
 from bighead.errors import InvalidInput
 
-_PREDICT = "/bighead.v1.Prediction/Predict"
+_PREDICT = Method("/bighead.v1.Prediction/Predict", PredictRequest, PredictResponse)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,25 +36,11 @@ class Predictions:
     latency_us: dict[str, int]
 
 
-class PredictionClient:
+class PredictionClient(Client[PredictRequest, PredictResponse]):
     """Blocking. `address` is host:port of the server's gRPC listener."""
 
     def __init__(self, address: str) -> None:
-        self._address = address
-        self._channel = grpc.insecure_channel(address)
-        self._predict = self._channel.unary_unary(
-            _PREDICT,
-            request_serializer=PredictRequest.SerializeToString,
-            response_deserializer=PredictResponse.FromString,
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        super().__init__(address, _PREDICT)
 
     def predict(
         self,
@@ -70,35 +53,14 @@ class PredictionClient:
         timeout_s: float = 5.0,
     ) -> Predictions:
         """Predictions for entities by their keys; `inputs` gives each the columns that the request must carry."""
-        try:
-            return _answer(self._predict(_request(model, entities, inputs, version, as_of_ms), timeout=timeout_s))
-        except grpc.RpcError as error:
-            raise error_of(self._address, error) from error
-
-    def close(self) -> None:
-        """Closes the connection."""
-        self._channel.close()
+        return _answer(self.call(_request(model, entities, inputs, version, as_of_ms), timeout_s))
 
 
-class AsyncPredictionClient:
+class AsyncPredictionClient(AsyncClient[PredictRequest, PredictResponse]):
     """The same for asyncio."""
 
     def __init__(self, address: str) -> None:
-        self._address = address
-        self._channel = grpc.aio.insecure_channel(address)
-        self._predict = self._channel.unary_unary(
-            _PREDICT,
-            request_serializer=PredictRequest.SerializeToString,
-            response_deserializer=PredictResponse.FromString,
-        )
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
+        super().__init__(address, _PREDICT)
 
     async def predict(
         self,
@@ -110,16 +72,8 @@ class AsyncPredictionClient:
         as_of_ms: int | None = None,
         timeout_s: float = 5.0,
     ) -> Predictions:
-        """Predictions for entities by their keys; `inputs` gives each the columns that the request must carry."""
-        request = _request(model, entities, inputs, version, as_of_ms)
-        try:
-            return _answer(await self._predict(request, timeout=timeout_s))
-        except grpc.RpcError as error:
-            raise error_of(self._address, error) from error
-
-    async def close(self) -> None:
-        """Closes the connection."""
-        await self._channel.close()
+        """The same as `PredictionClient.predict`."""
+        return _answer(await self.call(_request(model, entities, inputs, version, as_of_ms), timeout_s))
 
 
 def _request(

@@ -4,21 +4,19 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterable, Mapping, Sequence
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-import grpc
 import redis
 
 from bighead.client.catalog import read_catalog
+from bighead.client.feature_values import FeaturesClient
 from bighead.client.features import Definitions, apply
 from bighead.client.online import OnlineReader
-from bighead.client.proto.features_pb2 import GetFeaturesRequest, GetFeaturesResponse
 from bighead.client.publish import Publisher
 from bighead.client.redis import RedisPipeline
 from bighead.client.visibility import Visibility
 from bighead.config import Settings
-from bighead.errors import NotReady
+from bighead.errors import InvalidInput
 from bighead.events import admin
 from bighead.events.codec import Codec
 from bighead.events.message import Position
@@ -116,39 +114,17 @@ def read_online(
     return asyncio.run(run())
 
 
-class FeaturesClient:
-    """`bighead.v1.Features` on a model server, through a plain channel."""
+def await_join(client: FeaturesClient, join: str, entity: Keys, query_ms: int) -> None:
+    """The server follows the catalog by itself, about as fast as the stream."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._channel = grpc.insecure_channel(settings.grpc)
-        self._get = self._channel.unary_unary(
-            "/bighead.v1.Features/GetFeatures",
-            request_serializer=GetFeaturesRequest.SerializeToString,
-            response_deserializer=GetFeaturesResponse.FromString,
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._channel.close()
-
-    def read(self, join: str, entities: Sequence[Keys], query_ms: int) -> list[dict[str, Any]]:
-        """The features of each entity. Raises NotReady where the server says UNAVAILABLE."""
-        request = GetFeaturesRequest(join=join, as_of_ms=query_ms)
-        for entity in entities:
-            keys = request.entities.add().keys
-            for name, value in entity.items():
-                setattr(keys[name], "string_value" if isinstance(value, str) else "int64_value", value)
+    def known() -> bool:
         try:
-            answer = self._get(request, timeout=5.0)
-        except grpc.RpcError as error:
-            if error.code() is grpc.StatusCode.UNAVAILABLE:
-                raise NotReady(error.details()) from error
-            raise
-        return [dict(zip(answer.feature_names, map(_value, vector.values), strict=True)) for vector in answer.vectors]
+            client.read(join, [entity], as_of_ms=query_ms)
+        except InvalidInput:
+            return False
+        return True
+
+    eventually(known, 30)
 
 
 class Killer:
@@ -217,8 +193,3 @@ def _stored(settings: Settings, group: str) -> dict[bytes, dict[bytes, bytes]]:
     with redis.Redis.from_url(settings.redis) as client:
         keys = list(client.scan_iter(store_key(settings.topic_prefix, group, 1, "*"), count=1000))
         return {key: client.hgetall(key) for key in keys}
-
-
-def _value(message: Any) -> Any:
-    kind = message.WhichOneof("kind")
-    return None if kind is None else getattr(message, kind)

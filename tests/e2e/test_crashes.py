@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from bighead.client.feature_values import FeaturesClient
 from bighead.client.models import ModelsClient
 from bighead.client.predict import PredictionClient
 from bighead.config import Settings
@@ -19,7 +20,7 @@ from bighead.local.platform import Platform
 from bighead.testing import eventually
 from tests.conformance.cases import COLUMNS, MIDNIGHT_MS
 from tests.e2e.conftest import MATERIALIZER
-from tests.e2e.kit import FeaturesClient, Killer, Source, catalog_of, check_tiles, read_online, reference
+from tests.e2e.kit import Killer, Source, catalog_of, check_tiles, read_online, reference
 from tests.lane_kit import avro_schema
 from tests.unit.serving.models import total, total_stored
 
@@ -103,18 +104,18 @@ class Asker:
         self._thread.join()
 
     def _run(self) -> None:
-        with PredictionClient(self._settings.grpc) as models, FeaturesClient(self._settings) as features:
+        with PredictionClient(self._settings.grpc) as models, FeaturesClient(self._settings.grpc) as features:
             while not self._stop.wait(0.02):
                 try:
                     answer = models.predict(MODEL, [QUIET], [{"hour": 1.0}], as_of_ms=END_MS)
-                    (row,) = features.read(FLIGHT.name, [QUIET], END_MS)
+                    (row,) = features.read(FLIGHT.name, [QUIET], as_of_ms=END_MS)
                 except NotReady:
                     self.refusals += 1
                 except Exception as error:  # noqa: BLE001 - the test's verdict, not this thread's
                     self.wrong.append(error)
                 else:
                     self.answers += 1
-                    if answer.predictions[0].outputs["score"] != self._score or row != self._expected:
+                    if answer.predictions[0].outputs["score"] != self._score or row.values != self._expected:
                         self.wrong.append((answer, row))
 
 

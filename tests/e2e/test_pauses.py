@@ -11,13 +11,14 @@ from typing import Any
 import psutil
 import pytest
 
+from bighead.client.feature_values import FeaturesClient
 from bighead.features import Aggregation, EventSource, GroupBy, Join, Keys, Op
 from bighead.features.windows import DAY_MS
 from bighead.local.platform import Platform
 from bighead.testing import eventually
 from tests.conformance.cases import COLUMNS, MIDNIGHT_MS
 from tests.e2e.conftest import MATERIALIZER
-from tests.e2e.kit import Killer, Source, check_tiles
+from tests.e2e.kit import Killer, Source, await_join, check_tiles
 from tests.lane_kit import avro_schema
 
 FLIGHTS = EventSource(topic="pauses.flights.v1", table="pauses/flights", time="at_ms")
@@ -26,7 +27,10 @@ PLANE = GroupBy("pause_plane", FLIGHTS, ["tail"], [Aggregation("delay", op, ["1h
 JOIN = Join("pause_join", Keys("tail"), [PLANE])
 BROKER_S, STORE_S = 10.0, 15.0
 MOST_GROWTH_MB = 150
+CHUNKS = 15
 WORKERS = ("worker", MATERIALIZER)
+END_MS = MIDNIGHT_MS + DAY_MS
+PLANES = [{"tail": f"N{number}"} for number in range(10)]
 
 
 def flights(seed: int, count: int) -> list[dict[str, Any]]:
@@ -70,22 +74,31 @@ def memory_mb(platform: Platform) -> dict[str, float]:
 
 def test_a_broker_that_stood_still_and_was_killed_lost_nothing(breakable: Platform, source: Source) -> None:
     source.publish(flights(2, 5_000))
-    with standing_still(breakable, "kafka"):
-        time.sleep(BROKER_S)
-        Killer(breakable).kill("kafka")
+    with FeaturesClient(source.settings.grpc) as client:
+        await_join(client, JOIN.name, PLANES[0], END_MS)
+        with standing_still(breakable, "kafka"):
+            until_s = time.monotonic() + BROKER_S
+            while time.monotonic() < until_s:
+                rows = client.read(JOIN.name, PLANES, as_of_ms=END_MS)
+                assert not [row for row in rows if "ERROR" in row.statuses.values()]
+            Killer(breakable).kill("kafka")
     eventually(lambda: breakable.status(["kafka"])[0].ok, 60, 0.1)
     source.await_visible(source.publish(flights(3, 1_000)))
     check_tiles(source, JOIN.name)
 
 
 def test_while_the_store_stands_still_the_memory_of_workers_is_bounded(breakable: Platform, source: Source) -> None:
+    for seed in range(CHUNKS):  # what such a load costs by itself
+        source.publish(flights(100 + seed, 2_000))
+    source.await_visible(source.ends)
     before = memory_mb(breakable)
     until_s = time.monotonic() + STORE_S
-    with standing_still(breakable, "redis"):
-        published = 0
-        while time.monotonic() < until_s or published < 10:
-            source.publish(flights(4 + published, 2_000))
-            published += 1
+    with FeaturesClient(source.settings.grpc) as client, standing_still(breakable, "redis"):
+        for seed in range(CHUNKS):
+            source.publish(flights(200 + seed, 2_000))
+        while time.monotonic() < until_s:
+            rows = client.read(JOIN.name, PLANES, as_of_ms=END_MS, timeout_s=1.0)
+            assert {status for row in rows for status in row.statuses.values()} == {"ERROR"}
         after = memory_mb(breakable)
     assert all(after[part] - before[part] < MOST_GROWTH_MB for part in WORKERS), (before, after)
     source.await_visible(source.ends)

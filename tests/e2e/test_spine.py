@@ -8,20 +8,19 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-import grpc
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bighead.client.feature_values import FeaturesClient
 from bighead.features import Aggregation, EventSource, GroupBy, Join, Keys, Op
 from bighead.features.compiled import compile_group, compile_join
 from bighead.features.reference import SourceEvent, join_features
 from bighead.features.types import ValueType
 from bighead.features.windows import DAY_MS, FIVE_MINUTES_MS, HOUR_MS, ceil_to
 from bighead.local.platform import Platform
-from bighead.testing import eventually
 from tests.conformance.cases import COLUMNS, MIDNIGHT_MS, assert_same, every_operation, logs, magnitude_of, times
-from tests.e2e.kit import FeaturesClient, Source, catalog_of, read_online
+from tests.e2e.kit import Source, await_join, catalog_of, read_online
 from tests.lane_kit import avro_schema
 
 FLIGHTS = EventSource(
@@ -88,28 +87,14 @@ def test_an_event_becomes_features_and_both_reads_equal_the_reference(applicatio
     groups = {group.name: compile_group(group, COLUMNS) for group in (CARRIER, PLANE)}
     join, catalog = compile_join(FLIGHT, groups), catalog_of(source.settings)
     entities = [{"carrier": carrier, "tail": tail} for carrier in ("UA", "AA", "??") for tail in ("N1", "N2", "??")]
-    with FeaturesClient(source.settings) as client:
-        await_join(client, FLIGHT.name, entities[0])
+    with FeaturesClient(source.settings.grpc) as client:
+        await_join(client, FLIGHT.name, entities[0], MIDNIGHT_MS)
         for query_ms, records in told_before(DEPARTED, QUERIES):
             source.await_visible(source.publish(records))
             expected = [join_features(join, {FLIGHTS.topic: source.events}, entity, query_ms) for entity in entities]
             assert read_online(source.settings, catalog, FLIGHT.name, entities, [query_ms]) == [expected]
-            assert client.read(FLIGHT.name, entities, query_ms) == expected
+            assert [row.values for row in client.read(FLIGHT.name, entities, as_of_ms=query_ms)] == expected
     assert len(source.events) == len(DEPARTED)
-
-
-def await_join(client: FeaturesClient, join: str, entity: dict[str, Any]) -> None:
-    """The server follows the catalog by itself, about as fast as the stream."""
-
-    def known() -> bool:
-        try:
-            client.read(join, [entity], MIDNIGHT_MS)
-        except grpc.RpcError as error:
-            assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
-            return False
-        return True
-
-    eventually(known, 30)
 
 
 EVERY = every_operation()
