@@ -20,7 +20,7 @@ from bighead.events.times import believed
 from bighead.events.topics import FEATURES_STATE, topic_name
 from bighead.events.types import FeatureTile, PositionReached
 from bighead.features.tiles import place_of_log_key, positions_key, store_field, store_key, store_value, visible_key
-from bighead.features.windows import DAY_MS, Level
+from bighead.features.windows import Level
 from streams.catalog import CatalogService
 from streams.fast_reader import FastReader
 from streams.fence import Chunk
@@ -29,8 +29,6 @@ from streams.store_writer import writer_of
 
 Fields: TypeAlias = Mapping[str, Any]
 Reply = TypeVar("Reply")
-KEPT_MS = 2 * DAY_MS
-"""How much longer than its group's longest window an entity without events is kept."""
 MOST_RECORDS = 2_000
 CHUNK_RECORDS = 500
 POLL_MS = 200
@@ -155,8 +153,7 @@ class MaterializerService(Service):
                 applied = (await self._catalog.up_to_date()).groups.get(place)
             if applied is None:
                 raise InvalidEvent(f"a tile of group {group!r}, epoch {epoch}, which was never applied")
-            longest_ms = applied.group.longest_ms
-            self._ttls_ms[place] = None if longest_ms is None else longest_ms + KEPT_MS
+            self._ttls_ms[place] = applied.group.kept_ms
         return self._ttls_ms[place]
 
     async def _stored_positions(self) -> dict[int, int]:

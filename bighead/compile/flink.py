@@ -11,10 +11,10 @@ from sqlglot import expressions as sql
 
 from bighead.compile.inputs import KEEP, TIME
 from bighead.errors import DefinitionError
-from bighead.features.compiled import Cell, CompiledGroup
+from bighead.features.compiled import KEPT_MS, Cell, CompiledGroup
 from bighead.features.expressions import Expression, parse
 from bighead.features.types import ValueType
-from bighead.features.windows import SIZES_MS
+from bighead.features.windows import DAY_MS, SIZES_MS, Level
 
 EVENTS = "events"
 """The view of a topic's decoded messages."""
@@ -69,10 +69,27 @@ def group_job(group: CompiledGroup, epoch: int, cut_ms: int | None) -> dict[str,
         "keys": list(group.keys),
         "inputs": inputs,
         "source_columns": list(group.source_columns),
-        "levels": [{"name": str(level), "size_ms": SIZES_MS.get(level, 0)} for level in group.levels],
+        "levels": [
+            {"name": str(level), "size_ms": SIZES_MS.get(level, 0), "kept_ms": _kept_ms(group, level)}
+            for level in group.levels
+        ],
         "changes": group.definition.reverses,
         "cells": [_cell_job(cell) for cell in group.cells],
     }
+
+
+def _kept_ms(group: CompiledGroup, level: Level) -> int:
+    """How long after its last event Flink's state has a tile, milliseconds; 0 for ever.
+
+    As long as the online store has an entity. A feature without a window reads tiles finer than a day on their day
+    alone, so where there is one, the others decide how long those are kept.
+    """
+    if group.kept_ms is not None:
+        return group.kept_ms
+    if SIZES_MS.get(level, DAY_MS) >= DAY_MS:
+        return 0
+    lengths = [feature.window.length_ms for feature in group.features if feature.window is not None]
+    return max([DAY_MS, *lengths]) + KEPT_MS
 
 
 def _cell_job(cell: Cell) -> dict[str, Any]:

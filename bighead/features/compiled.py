@@ -44,6 +44,8 @@ __all__ = [
     "join_of_json",
 ]
 
+KEPT_MS = 2 * DAY_MS
+"""How much longer than its group's longest window what has no new events is kept."""
 _BUCKETS = frozenset({ValueType.BOOLEAN, ValueType.LONG, ValueType.STRING})
 
 
@@ -99,6 +101,11 @@ class CompiledGroup:
         """How far back any feature looks, milliseconds; None where one looks back for ever."""
         lengths = [feature.window.length_ms if feature.window else None for feature in self.features]
         return None if None in lengths else max(length for length in lengths if length is not None)
+
+    @cached_property
+    def kept_ms(self) -> int | None:
+        """How long after its last event an entity is kept online, milliseconds; None for ever."""
+        return None if self.longest_ms is None else self.longest_ms + KEPT_MS
 
     @cached_property
     def state_columns(self) -> tuple[tuple[str, ValueType], ...]:

@@ -1,7 +1,8 @@
 """The Flink lane equals the reference and the Python fold: all operations, one bounded job, one adversarial log."""
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,8 @@ from tests.conformance.test_expressions import conditions, numbers
 
 pytestmark = pytest.mark.skipif(flink_home() is None, reason="Flink is not installed: `make flink`")
 EVENTS = 700
+OTHERS = 22_000
+"""Their tiles, three each, are more than a job holds decoded."""
 # On hops, since the tiles hold what came after a query as well; and one after everything.
 QUERIES_MS = [
     MIDNIGHT_MS,
@@ -128,24 +131,29 @@ def run(ready_settings: Settings, tmp_path: Path) -> Iterator[Run]:
     events = adversarial_log()
     publish(ready_settings, events)
     codec = Codec(ready_settings.schema_registry)
-    epochs = [GroupEpoch(1, group, None, engine=FLINK) for group in groups.values()]
-    told = describe(
-        ready_settings,
-        codec,
-        epochs,
-        PROFILES["high-throughput"],
-        consumers="conformance",
-        checkpoints=(tmp_path / "checkpoints").as_uri(),
-        one_time=True,
-        bounded=True,
-    )
-    local.run(told, tmp_path / "job")
+    local.run(description(ready_settings, codec, groups.values(), tmp_path), tmp_path / "job")
     yield Run(groups, events, tiles_of(ready_settings, codec))
     codec.close()
 
 
-def publish(ready_settings: Settings, events: list[SourceEvent]) -> None:
-    admin.create_topic(ready_settings, SOURCE.topic, 2)
+def description(
+    ready_settings: Settings, codec: Codec, groups: Iterable[CompiledGroup], folder: Path
+) -> dict[str, Any]:
+    """A job that ends with what the topic holds now."""
+    return describe(
+        ready_settings,
+        codec,
+        [GroupEpoch(1, group, None, engine=FLINK) for group in groups],
+        PROFILES["high-throughput"],
+        consumers="conformance",
+        checkpoints=(folder / "checkpoints").as_uri(),
+        one_time=True,
+        bounded=True,
+    )
+
+
+def publish(ready_settings: Settings, events: list[SourceEvent], topic: str = SOURCE.topic) -> None:
+    admin.create_topic(ready_settings, topic, 2)
     fields: list[dict[str, Any]] = [
         {"name": name, "type": ["null", avro_type(kind)] if name != "at_ms" else "long"}
         for name, kind in COLUMNS.items()
@@ -156,12 +164,13 @@ def publish(ready_settings: Settings, events: list[SourceEvent]) -> None:
             part = "items" if "items" in inner else "values"
             inner[part] = ["null", inner[part]]
     schema = {"type": "record", "name": "Case", "namespace": "conformance", "fields": fields}
-    admin.register_schema(ready_settings, SOURCE.topic, schema)
+    admin.register_schema(ready_settings, topic, schema)
     codec = Codec(ready_settings.schema_registry)
     producer = Producer(producer_config(ready_settings))
     for event in events:
-        value = codec.encode_record(SOURCE.topic, "conformance.Case", event.record)
-        producer.produce(SOURCE.topic, value, partition=event.partition)
+        value = codec.encode_record(topic, "conformance.Case", event.record)
+        producer.produce(topic, value, partition=event.partition)
+        producer.poll(0)
     producer.flush()
     codec.close()
 
@@ -195,6 +204,45 @@ def test_flink_equals_the_reference_and_the_python_fold(run: Run) -> None:
         mine = run.tiles[name]
         compare_tiles(group, mine, python_tiles(group, run.events))
         compare_answers(group, mine, run.events)
+
+
+def test_a_tile_leaves_flinks_state_when_its_time_is_over_and_takes_late_events_until_then(
+    ready_settings: Settings, tmp_path: Path
+) -> None:
+    """Two groups differ in nothing but how long their tiles are kept. Between two events of one entity lie those of so
+    many others that none of its tiles is held decoded any more."""
+    source = replace(SOURCE, topic="conformance.kept.v1")
+    entities = ["C", *(f"other {number}" for number in range(OTHERS)), "C"]
+    publish(
+        ready_settings,
+        [
+            SourceEvent(dict.fromkeys(COLUMNS) | {"at_ms": MIDNIGHT_MS + offset % 60, "carrier": one, "delay": 1}, 0, 0)
+            for offset, one in enumerate(entities)
+        ],
+        source.topic,
+    )
+    kept, gone = (
+        compile_group(GroupBy(name, source, ["carrier"], [Aggregation("delay", Op.SUM, ["1h", "7d"])]), COLUMNS)
+        for name in ("kept", "gone")
+    )
+    codec = Codec(ready_settings.schema_registry)
+    told = description(ready_settings, codec, [kept, gone], tmp_path)
+    for level in told["groups"][1]["levels"]:
+        level["kept_ms"] = 1
+    local.run(told, tmp_path / "job")
+    last: dict[tuple[str, str], FeatureTile] = {}
+    for message in read_log(ready_settings, topic_name(ready_settings.topic_prefix, FEATURES_STATE)):
+        name, _, entity, level, *_ = json.loads(message.key or b"")
+        if entity == ["C"]:
+            tile = codec.decode(message.value)
+            assert isinstance(tile, FeatureTile)
+            last[name, level] = tile
+    codec.close()
+    found = {place: (tile.seq, StateCodec(kept).decode(tile.state)) for place, tile in last.items()}
+    both, one = (2, (2, 2)), (1, (1, 1))
+    assert found == {
+        (name, level): both if name == "kept" else one for name in ("kept", "gone") for level in kept.levels
+    }
 
 
 def compare_tiles(group: CompiledGroup, mine: dict[TileKey, FeatureTile], python: dict[TileKey, Tile]) -> None:

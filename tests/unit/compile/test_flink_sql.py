@@ -1,6 +1,7 @@
 """The text that Flink is given: written down, so that a change of it is seen."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from bighead.features import Aggregation, EntitySource, EventSource, GroupBy, Op
 from bighead.features.compiled import compile_group
 from bighead.features.expressions import parse
 from bighead.features.types import ValueType
+from bighead.features.windows import DAY_MS
 
 GOLDEN = Path(__file__).with_name("golden")
 COLUMNS = {
@@ -54,11 +56,11 @@ def test_the_sql_of_a_group_is_as_written_down() -> None:
 def test_the_description_of_a_fold_names_levels_cells_and_inputs() -> None:
     told = group_job(compile_group(GROUP, COLUMNS), 3, 86_400_000)
     assert (told["epoch"], told["cut_ms"], told["inputs"]) == (3, 86_400_000, ["delay", "per_fuel", "class", "tags"])
-    assert [(one["name"], one["size_ms"]) for one in told["levels"]] == [
-        ("5m", 300_000),
-        ("1h", 3_600_000),
-        ("1d", 86_400_000),
-        ("all", 0),
+    assert [(one["name"], one["size_ms"], one["kept_ms"]) for one in told["levels"]] == [
+        ("5m", 300_000, 3 * DAY_MS),  # without a window they are read on their day alone
+        ("1h", 3_600_000, 3 * DAY_MS),
+        ("1d", 86_400_000, 0),
+        ("all", 0, 0),
     ]
     assert told["cells"][2] == {
         "op": "LAST_K",
@@ -69,6 +71,13 @@ def test_the_description_of_a_fold_names_levels_cells_and_inputs() -> None:
         "bucket": "class",
     }
     assert json.loads(json.dumps(told)) == told
+
+
+def test_tiles_are_kept_as_long_as_the_online_store_keeps_an_entity() -> None:
+    spans = [Aggregation("delay", Op.SUM, ["1h", "7d"])]
+    group = compile_group(replace(GROUP, aggregations=spans), COLUMNS)
+    assert group.kept_ms == 9 * DAY_MS
+    assert {one["kept_ms"] for one in group_job(group, 1, None)["levels"]} == {group.kept_ms}
 
 
 def test_rows_that_take_others_back_are_said_to() -> None:

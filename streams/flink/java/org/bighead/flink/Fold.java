@@ -1,13 +1,16 @@
 package org.bighead.flink;
 
 import java.nio.charset.StandardCharsets;
+import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.apache.flink.api.common.state.MapState;
 import org.apache.flink.api.common.state.MapStateDescriptor;
+import org.apache.flink.api.common.state.StateTtlConfig;
 import org.apache.flink.api.common.typeutils.base.LongSerializer;
 import org.apache.flink.api.common.typeutils.base.array.BytePrimitiveArraySerializer;
 import org.apache.flink.streaming.api.operators.AbstractStreamOperator;
@@ -33,7 +36,7 @@ final class Fold extends AbstractStreamOperator<Outgoing> implements OneInputStr
     private final Letters letters;
     private final int schemaId;
     private final long lingerMs;
-    private transient MapState<Long, byte[]> saved;
+    private transient List<MapState<Long, byte[]>> saved;
     private transient LinkedHashMap<Key, Tile> tiles;
     private transient List<Tile> changed;
     private transient ByteWriter writer;
@@ -50,12 +53,23 @@ final class Fold extends AbstractStreamOperator<Outgoing> implements OneInputStr
     @Override
     public void open() throws Exception {
         super.open();
-        saved = getRuntimeContext()
-                .getMapState(new MapStateDescriptor<>("tiles", LongSerializer.INSTANCE, BytePrimitiveArraySerializer.INSTANCE));
+        Map<Long, MapState<Long, byte[]>> known = new HashMap<>();
+        saved = group.levels().stream().map(level -> known.computeIfAbsent(level.keptMs(), this::state)).toList();
         tiles = new LinkedHashMap<>(1024, 0.75f, true);
         changed = new ArrayList<>();
         writer = new ByteWriter();
         states = new ByteWriter();
+    }
+
+    /** The tiles that are kept so long. Late events are taken until then; RocksDB forgets the rest when it compacts. */
+    private MapState<Long, byte[]> state(long keptMs) {
+        MapStateDescriptor<Long, byte[]> descriptor =
+                new MapStateDescriptor<>(
+                        keptMs == 0 ? "tiles" : "tiles for a time", LongSerializer.INSTANCE, BytePrimitiveArraySerializer.INSTANCE);
+        if (keptMs > 0) {
+            descriptor.enableTimeToLive(StateTtlConfig.newBuilder(Duration.ofMillis(keptMs)).build());
+        }
+        return getRuntimeContext().getMapState(descriptor);
     }
 
     @Override
@@ -119,7 +133,7 @@ final class Fold extends AbstractStreamOperator<Outgoing> implements OneInputStr
         Tile tile = tiles.get(key);
         if (tile == null) {
             tile = new Tile(group, event.entity, width, start);
-            byte[] before = saved.get(key.slot());
+            byte[] before = saved.get(level).get(key.slot());
             if (before != null) {
                 tile.load(before);
             }
@@ -147,7 +161,8 @@ final class Fold extends AbstractStreamOperator<Outgoing> implements OneInputStr
         for (Tile tile : changed) {
             tile.write(states);
             setCurrentKey(tile.entity);
-            saved.put(slot(group.levels().indexOf(tile.level), tile.startMs), tile.save(writer, states));
+            int level = group.levels().indexOf(tile.level);
+            saved.get(level).put(slot(level, tile.startMs), tile.save(writer, states));
             tile.changed = false;
             String key = tile.key(group);
             byte[] value = tile.event(group, schemaId, writer, states);

@@ -25,8 +25,11 @@ record Group(
         List<Cell> cells)
         implements Serializable {
 
-    /** The width of a tile in milliseconds; 0 for one that holds everything. */
-    record Level(String name, long sizeMs) implements Serializable {
+    /**
+     * The width of a tile in milliseconds, 0 for one that holds everything; how long after its last event Flink's state has
+     * it, 0 for ever.
+     */
+    record Level(String name, long sizeMs, long keptMs) implements Serializable {
         long start(long timeMs) {
             return sizeMs == 0 ? 0 : timeMs - timeMs % sizeMs;
         }
@@ -36,7 +39,13 @@ record Group(
         List<String> inputs = texts(json.get("inputs"));
         List<Level> levels = new ArrayList<>();
         json.get("levels")
-                .forEach(one -> levels.add(new Level(one.get("name").asText(), one.get("size_ms").asLong())));
+                .forEach(
+                        one ->
+                                levels.add(
+                                        new Level(
+                                                one.get("name").asText(),
+                                                one.get("size_ms").asLong(),
+                                                one.get("kept_ms").asLong())));
         List<Cell> cells = new ArrayList<>();
         boolean changes = json.get("changes").asBoolean();
         json.get("cells").forEach(one -> cells.add(Cell.of(one, inputs, changes)));
