@@ -73,6 +73,7 @@ class Server:
     async def stop(self) -> None:
         """Drains: requests first, then what they left behind."""
         await asyncio.gather(self._grpc.stop(GRACE_S), self._http.stop(GRACE_S))
+        await self._predictor.shadows.settle()
         self._predictor.close()
         await asyncio.to_thread(self._deployments.stop, FLUSH_S)
         await asyncio.to_thread(self._log.stop, FLUSH_S)

@@ -101,25 +101,28 @@ class _Methods:
 
     async def model_metadata(self, request: inference_pb2.ModelMetadataRequest, context: Context) -> Message:
         snapshot = self._predictor.snapshot
-        model, _ = snapshot.resolve(request.name, messages.version_of(request.name, request.version))
+        model = snapshot.version(request.name, messages.wanted_of(request.version))
         return messages.metadata(model, snapshot.models[request.name].versions)
 
     async def model_infer(self, request: inference_pb2.ModelInferRequest, context: Context) -> Message:
-        version = messages.version_of(request.model_name, request.model_version)
         answer = await self._predictor.infer(
-            request.model_name, version, messages.tensors_of(request), context.time_remaining()
+            request.model_name,
+            messages.wanted_of(request.model_version),
+            messages.tensors_of(request),
+            context.time_remaining(),
+            messages.unit_of(request),
         )
         return messages.infer_response(request, answer)
 
     async def predict(self, request: prediction_pb2.PredictRequest, context: Context) -> Message:
         answer = await self._predictor.predict(
             request.model,
-            request.version if request.HasField("version") else None,
+            messages.asked(request),
             messages.entities_of(request),
             request.as_of_ms if request.HasField("as_of_ms") else None,
             context.time_remaining(),
         )
-        return messages.predict_response(answer)
+        return messages.predict_response(answer, explain=request.explain)
 
     async def get_features(self, request: features_pb2.GetFeaturesRequest, context: Context) -> Message:
         as_of_ms, rows = await self._predictor.features(

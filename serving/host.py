@@ -13,8 +13,10 @@ from typing import assert_never
 from bighead.events.base import Event
 from bighead.events.types import ModelLoaded, ModelLoadFailed, ModelRecord, ModelSwapped
 from bighead.registry.deployments import Deployment, Load, Swap, Unload, next_step
+from bighead.registry.state import Traffic
 from serving.loading import LoadFailed, load
-from serving.predictor import LoadedModel, Predictor, Served, Snapshot
+from serving.predictor import Predictor
+from serving.snapshot import LoadedModel, Served, Snapshot
 
 _log = logging.getLogger(__name__)
 
@@ -28,6 +30,7 @@ class _Held:
     versions: dict[int, LoadedModel] = field(default_factory=dict)
     serving: int | None = None
     failed: set[int] = field(default_factory=set)
+    traffic: Traffic | None = None
     command_id: str = ""
 
 
@@ -59,8 +62,10 @@ class ModelHost:
         self._predictor.snapshot = Snapshot(self._predictor.snapshot.models, ready=True)
 
     def converge(self, model: str, wanted: Deployment | None, *, live_only: bool = False) -> None:
-        """Loads, swaps and drops until the model is as wanted; with `live_only`, until it can answer."""
+        """Loads, swaps and drops until the model is as wanted; with `live_only`, until all that answer can."""
         held = self._held.setdefault(model, _Held())
+        if wanted is None or wanted.traffic is None:
+            held.traffic = None
         if wanted is not None and wanted.command_id != held.command_id:
             held.command_id = wanted.command_id
             held.failed.discard(wanted.live)  # deploying a version again asks for another try
@@ -73,14 +78,18 @@ class ModelHost:
                 case Unload(version):
                     self._unload(model, held, version)
                 case Load(version):
-                    if live_only and held.serving is not None:
-                        return
+                    if live_only and wanted and held.serving is not None and version not in wanted.answering:
+                        break
                     self._load(model, held, wanted, version)
                 case _:
                     assert_never(step)
             self._stand_in(model, held, wanted)
         if wanted is None:
             del self._held[model]
+        elif held.traffic != wanted.traffic:
+            # Last: an arm gets requests once its version was loaded or refused.
+            held.traffic = wanted.traffic
+            self._replace(model, held)
 
     def _load(self, model: str, held: _Held, wanted: Deployment | None, version: int) -> None:
         if wanted is None:
@@ -155,5 +164,5 @@ class ModelHost:
         snapshot = self._predictor.snapshot
         models = {name: served for name, served in snapshot.models.items() if name != model}
         if held.serving is not None:
-            models[model] = Served(held.versions[held.serving], MappingProxyType(dict(held.versions)))
+            models[model] = Served(held.versions[held.serving], MappingProxyType(dict(held.versions)), held.traffic)
         self._predictor.snapshot = Snapshot(MappingProxyType(models), snapshot.ready)

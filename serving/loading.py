@@ -20,8 +20,8 @@ from bighead.artifacts import fetch
 from bighead.client.proto import onnx_outline_pb2 as outline
 from bighead.errors import ArtifactError, InvalidInput
 from bighead.events.types import ModelRecord
-from serving.predictor import LoadedModel
 from serving.signature import Column, Signature, compiled, tensor_of
+from serving.snapshot import LoadedModel
 from serving.tensors import Array
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when the library is imported

@@ -8,21 +8,35 @@ from bighead.client.proto.value_pb2 import Value as ValueMessage
 from bighead.client.values import read, write
 from bighead.errors import InvalidInput, NotReady, UnknownModel
 from bighead.features.plan import FeatureRow, Status
-from serving.predictor import Answer, Entity, Inference, LoadedModel, Snapshot
+from serving.predictor import Answer, Entity, Inference
 from serving.signature import Column, Value
+from serving.snapshot import LoadedModel, Snapshot, Wanted
 from serving.tensors import CONTENTS, Array, from_contents, from_raw, to_contents, to_raw
 
 PLATFORM = "onnx_onnxruntime"
 _STATUSES = {str(status): getattr(value_pb2, status) for status in Status}
 
 
-def version_of(model: str, text: str) -> int | None:
-    """The version that an OIP request asks for; None where it leaves the choice to the server."""
+def wanted_of(text: str) -> Wanted:
+    """What an OIP request asks for: a number, else a label; None where it leaves the choice to the server."""
     if not text:
         return None
-    if not (text.isascii() and text.isdigit() and len(text) <= 18):
-        raise UnknownModel(f"model {model!r} has no version {text[:60]!r}; versions are whole numbers from 1")
-    return int(text)
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else text
+
+
+def unit_of(request: inference_pb2.ModelInferRequest) -> str | None:
+    """What chooses the arm of a request over tensors: its parameter `unit`, else its id, where it has one."""
+    unit = request.parameters["unit"].string_param if "unit" in request.parameters else ""
+    return unit or request.id or None
+
+
+def asked(request: prediction_pb2.PredictRequest) -> Wanted:
+    """The version or label that a request for predictions names."""
+    if not request.HasField("version"):
+        return request.label or None
+    if request.label:
+        raise InvalidInput(f"received version {request.version} and label {request.label!r}; expected one of them")
+    return request.version
 
 
 def tensors_of(request: inference_pb2.ModelInferRequest) -> dict[str, Array]:
@@ -77,7 +91,7 @@ def infer_response(request: inference_pb2.ModelInferRequest, answer: Inference) 
 def is_ready(snapshot: Snapshot, model: str, version: str) -> bool:
     """Whether the model and version can answer now."""
     try:
-        snapshot.resolve(model, version_of(model, version))
+        snapshot.version(model, wanted_of(version))
     except (UnknownModel, NotReady):
         return False
     return True
@@ -104,7 +118,7 @@ def values_of(messages: Mapping[str, ValueMessage]) -> dict[str, Value]:
     return {name: read(message) for name, message in messages.items()}
 
 
-def predict_response(answer: Answer) -> prediction_pb2.PredictResponse:
+def predict_response(answer: Answer, *, explain: bool) -> prediction_pb2.PredictResponse:
     """The answer to a prediction by entity keys."""
     names = list(answer.features[0].values)
     response = prediction_pb2.PredictResponse(
@@ -115,6 +129,7 @@ def predict_response(answer: Answer) -> prediction_pb2.PredictResponse:
         as_of_ms=answer.as_of_ms,
         feature_names=names,
         latency_us=answer.latency_us,
+        explanation=answer.why if explain else "",
     )
     for prediction_id, row, outputs in zip(answer.ids, answer.features, answer.outputs, strict=True):
         prediction = response.predictions.add(prediction_id=prediction_id)

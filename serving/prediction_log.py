@@ -97,6 +97,7 @@ def served(answer: Answer, server: str) -> Iterator[PredictionServed]:
             model=answer.model,
             version=answer.version,
             arm=answer.arm,
+            shadow=answer.shadow,
             entity=canonical_entity(entity.keys),
             as_of_ms=answer.as_of_ms,
             at_ms=answer.at_ms,

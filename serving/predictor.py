@@ -8,66 +8,22 @@ import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from time import perf_counter_ns
 from typing import Protocol
 
 from bighead.client.feature_values import check_entities
-from bighead.errors import DeadlineExceeded, DefinitionError, InvalidInput, NotReady, UnknownModel
+from bighead.errors import DeadlineExceeded, DefinitionError, InvalidInput, NotReady
 from bighead.features.plan import FeatureRow
-from serving.signature import MAX_ROWS, Row, Signature, Value, output_rows
+from serving.shadow import Shadows
+from serving.signature import MAX_ROWS, Row, Value, output_rows
+from serving.snapshot import LoadedModel, Snapshot, Wanted
 from serving.tensors import Array
 
 FEATURES_DEADLINE_S = 1.0
 FEATURES_SHARE = 0.8
 """The share of a request's time in which features may be read, so that an answer without some of them still arrives."""
-LIVE, PINNED = "live", "pinned"
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedModel:
-    """A proven version in memory. Up to `inline_rows` it is run on the event loop: a thread hop would cost more."""
-
-    name: str
-    version: int
-    signature: Signature
-    join: str | None
-    run: Callable[[Mapping[str, Array]], list[Array]]
-    inline_rows: int
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """The loaded versions of one model and the one that answers."""
-
-    live: LoadedModel
-    versions: Mapping[int, LoadedModel]
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """Everything that a request depends on; replaced as a whole, never changed."""
-
-    models: Mapping[str, Served] = field(default_factory=dict)
-    ready: bool = False
-
-    def resolve(self, model: str, version: int | None) -> tuple[LoadedModel, str]:
-        """The version that answers and the arm that it is; raises UnknownModel or NotReady."""
-        served = self.models.get(model)
-        if served is None:
-            if not self.ready:
-                raise NotReady(f"model {model!r} may not be loaded yet: the server still reads the log; try again")
-            known = ", ".join(sorted(self.models)) or "none"
-            raise UnknownModel(f"no model {model!r} is deployed on this server; it serves: {known}")
-        if version is None:
-            return served.live, LIVE
-        found = served.versions.get(version)
-        if found is None:
-            raise UnknownModel(
-                f"version {version} of model {model!r} is not loaded; loaded: {sorted(served.versions)}; "
-                "deploy it, or leave the version out to get the live one"
-            )
-        return found, PINNED
 
 
 class FeatureReader(Protocol):
@@ -97,16 +53,22 @@ class Inference:
 
     model: LoadedModel
     arm: str
+    why: str
     outputs: list[Array]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Predictions for the entities of one request, all from one snapshot; lists are in the order of the request."""
+    """Predictions for the entities of one request, all from one snapshot; lists are in the order of the request.
+
+    why: how the version was chosen, in words. shadow: whether it is logged and never returned.
+    """
 
     model: str
     version: int
     arm: str
+    why: str
+    shadow: bool
     join: str | None
     feature_epochs: Mapping[str, int]
     as_of_ms: int
@@ -116,6 +78,20 @@ class Answer:
     features: Sequence[FeatureRow]
     outputs: list[dict[str, Value]]
     latency_us: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One request for one version; times in milliseconds, `expiry` in nanoseconds of the performance counter."""
+
+    model: LoadedModel
+    arm: str
+    why: str
+    shadow: bool
+    entities: Sequence[Entity]
+    as_of_ms: int
+    at_ms: int
+    expiry: int | None
 
 
 class PredictionSink(Protocol):
@@ -132,57 +108,83 @@ class Predictor:
         self.reader = reader
         self._log = log
         self._clock_ms = clock_ms
+        self.shadows = Shadows()
         self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="inference")
+        self._aside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="shadow")
 
     async def infer(
-        self, model: str, version: int | None, tensors: Mapping[str, Array], deadline_s: float | None = None
+        self,
+        model: str,
+        wanted: Wanted,
+        tensors: Mapping[str, Array],
+        deadline_s: float | None = None,
+        unit: str | None = None,
     ) -> Inference:
-        """Runs a model over tensors that carry all of its inputs."""
-        loaded, arm = self.snapshot.resolve(model, version)
+        """Runs a model over tensors that carry all of its inputs. unit: chooses the arm; a random one if None."""
+        found = self.snapshot.resolve(model, wanted, lambda _: unit if unit is not None else uuid.uuid4().hex)
+        loaded = found.model
         try:
             rows = loaded.signature.check(tensors)
             outputs = await self._run(loaded, tensors, rows, _expiry(deadline_s))
         except InvalidInput as error:
             raise InvalidInput(f"{_named(loaded)}: {error}") from error
-        return Inference(loaded, arm, outputs)
+        return Inference(loaded, found.arm, found.why, outputs)
 
     async def predict(
         self,
         model: str,
-        version: int | None,
+        wanted: Wanted,
         entities: Sequence[Entity],
         as_of_ms: int | None = None,
         deadline_s: float | None = None,
     ) -> Answer:
-        """Fetches the features of the entities, runs the model and logs the predictions."""
-        started, expiry = perf_counter_ns(), _expiry(deadline_s)
-        loaded, arm = self.snapshot.resolve(model, version)
+        """Fetches the features of the entities, runs the model and logs the predictions.
+
+        One version answers all of a request; where traffic is divided, the first entity is the unit that chooses it.
+        """
         now_ms = self._clock_ms()
         at_ms = now_ms if as_of_ms is None else as_of_ms
+        found = self.snapshot.resolve(model, wanted, lambda key: _unit(entities, key))
+        job = _Job(found.model, found.arm, found.why, False, entities, at_ms, now_ms, _expiry(deadline_s))
+        answer = await self._answer(job, [uuid.uuid4().hex for _ in entities])
+        self._log.offer(answer)
+        for arm, loaded in found.shadows:
+            shadow = _Job(loaded, arm.arm, f"shadow of {found.why}", True, entities, at_ms, now_ms, None)
+            self.shadows.offer(partial(self._shadow, shadow, answer))
+        return answer
+
+    async def _shadow(self, job: _Job, answer: Answer) -> None:
+        """The same request by another version, logged under the identities of the predictions that were returned."""
+        self._log.offer(await self._answer(job, answer.ids, answer.features if job.model.join == answer.join else None))
+
+    async def _answer(self, job: _Job, ids: list[str], known: Sequence[FeatureRow] | None = None) -> Answer:
+        started, loaded, entities = perf_counter_ns(), job.model, job.entities
         try:
-            _check_request(entities, at_ms)
+            _check_request(entities, job.as_of_ms)
             taken = self._request_columns(loaded)
             for entity in entities:
                 loaded.signature.check_inputs(entity.inputs, taken)
             left = [{**_some(entity.inputs, taken), **entity.keys} for entity in entities]
-            rows = await self._features(loaded, left, at_ms, expiry)
+            rows = known if known is not None else await self._features(loaded, left, job.as_of_ms, job.expiry)
             fetched = perf_counter_ns()
             tensors = loaded.signature.tensors([row.values for row in rows], [entity.inputs for entity in entities])
-            arrays = await self._run(loaded, tensors, len(entities), expiry)
+            arrays = await self._run(loaded, tensors, len(entities), job.expiry, aside=job.shadow)
         except InvalidInput as error:
             raise InvalidInput(f"{_named(loaded)}: {error}") from error
         outputs = output_rows(loaded.signature.outputs, arrays, len(entities))
         ended = perf_counter_ns()
-        answer = Answer(
+        return Answer(
             model=loaded.name,
             version=loaded.version,
-            arm=arm,
+            arm=job.arm,
+            why=job.why,
+            shadow=job.shadow,
             join=loaded.join,
             feature_epochs=rows[0].epochs,
-            as_of_ms=at_ms,
-            at_ms=now_ms,
+            as_of_ms=job.as_of_ms,
+            at_ms=job.at_ms,
             entities=entities,
-            ids=[uuid.uuid4().hex for _ in entities],
+            ids=ids,
             features=rows,
             outputs=outputs,
             latency_us={
@@ -191,8 +193,6 @@ class Predictor:
                 "total": (ended - started) // 1000,
             },
         )
-        self._log.offer(answer)
-        return answer
 
     async def features(
         self, join: str, entities: Sequence[Row], as_of_ms: int | None = None, deadline_s: float | None = None
@@ -206,6 +206,7 @@ class Predictor:
     def close(self) -> None:
         """Lets the running inferences end."""
         self._pool.shutdown()
+        self._aside.shutdown()
 
     def _request_columns(self, loaded: LoadedModel) -> frozenset[str]:
         """The inputs that the model's join takes."""
@@ -225,13 +226,24 @@ class Predictor:
             raise NotReady(f"{_named(loaded)} needs a join that this server does not know: {error}") from error
 
     async def _run(
-        self, loaded: LoadedModel, tensors: Mapping[str, Array], rows: int, expiry: int | None
+        self, loaded: LoadedModel, tensors: Mapping[str, Array], rows: int, expiry: int | None, *, aside: bool = False
     ) -> list[Array]:
+        """aside: on a thread that answers do not use."""
         if expiry is not None and perf_counter_ns() >= expiry:
             raise DeadlineExceeded(f"the deadline passed before {_named(loaded)} was run; allow more time")
-        if rows <= loaded.inline_rows:
+        if rows <= loaded.inline_rows and not aside:
             return loaded.run(tensors)
-        return await asyncio.get_running_loop().run_in_executor(self._pool, loaded.run, tensors)
+        pool = self._aside if aside else self._pool
+        return await asyncio.get_running_loop().run_in_executor(pool, loaded.run, tensors)
+
+
+def _unit(entities: Sequence[Entity], key: str | None) -> str:
+    """The value of the key that traffic is divided by, or the whole entity where it has none of that name."""
+    if not entities:
+        return ""
+    first = entities[0]
+    value = None if key is None else first.keys.get(key, first.inputs.get(key))
+    return canonical_entity(first.keys) if value is None else str(value)
 
 
 def _some(row: Row, names: frozenset[str]) -> Row:

@@ -36,10 +36,12 @@ class EntityBody(_Body):
 
 
 class PredictBody(_Body):
-    """A request for predictions. No version: the live one. No as_of_ms: now."""
+    """A request for predictions. No version or label: what the traffic says. No as_of_ms: now."""
 
     model: StrictStr
     version: StrictInt | None = None
+    label: StrictStr | None = None
+    explain: StrictBool = False
     entities: list[EntityBody]
     as_of_ms: StrictInt | None = None
 
@@ -87,6 +89,7 @@ class InferBody(BaseModel):
     """An inference request of the Open Inference Protocol."""
 
     id: StrictStr | None = None
+    parameters: dict[str, Any] = {}
     inputs: list[TensorBody]
     outputs: list[OutputBody] = []
 
@@ -121,7 +124,10 @@ def build(predictor: Predictor) -> FastAPI:
     @app.post("/predict")
     async def predict(body: PredictBody) -> Response:
         entities = [Entity(entity.keys, entity.inputs) for entity in body.entities]
-        return Json(_predictions(await predictor.predict(body.model, body.version, entities, body.as_of_ms)))
+        if body.version is not None and body.label is not None:
+            raise InvalidInput(f"received version {body.version} and label {body.label!r}; expected one of them")
+        wanted = body.version if body.version is not None else body.label
+        return Json(_predictions(await predictor.predict(body.model, wanted, entities, body.as_of_ms), body.explain))
 
     @app.post("/features", response_model=FeaturesAnswer, tags=["features"])
     async def features(body: FeaturesBody) -> Response:
@@ -140,7 +146,7 @@ def _add_inference(app: FastAPI, predictor: Predictor) -> None:
     @app.get("/v2/models/{model}/versions/{version}")
     def metadata(model: str, version: str = "") -> Response:
         snapshot = predictor.snapshot
-        loaded, _ = snapshot.resolve(model, messages.version_of(model, version))
+        loaded = snapshot.version(model, messages.wanted_of(version))
         return Json(
             {
                 "name": loaded.name,
@@ -165,12 +171,13 @@ def _add_inference(app: FastAPI, predictor: Predictor) -> None:
             if item.name in tensors:
                 raise InvalidInput(f"input {item.name!r}: received twice; expected once")
             tensors[item.name] = from_json(item.name, item.datatype, item.shape, item.data)
-        answer = await predictor.infer(model, messages.version_of(model, version), tensors)
+        answer = await predictor.infer(model, messages.wanted_of(version), tensors, unit=_unit(body))
         return Json(_inferred(answer, body))
 
 
-def _predictions(answer: Answer) -> dict[str, object]:
-    return {
+def _predictions(answer: Answer, explain: bool) -> dict[str, object]:
+    explained: dict[str, object] = {"explanation": answer.why} if explain else {}
+    return explained | {
         "model": answer.model,
         "version": answer.version,
         "arm": answer.arm,
@@ -203,6 +210,11 @@ def _inferred(answer: Inference, body: InferBody) -> dict[str, object]:
         "parameters": {"arm": answer.arm},
         "outputs": outputs,
     }
+
+
+def _unit(body: InferBody) -> str | None:
+    unit = body.parameters.get("unit")
+    return str(unit) if unit is not None else body.id
 
 
 def _tensor(column: Column) -> dict[str, object]:

@@ -23,12 +23,13 @@ Doubles: TypeAlias = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """One prediction: its score is None where the model has no output `probability`."""
+    """One prediction: its score is None where the model has no output `probability`; a shadow's was never returned."""
 
     at_ms: int
     as_of_ms: int
     entity: str
     score: float | None
+    shadow: bool
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -71,7 +72,7 @@ class ModelScores:
     def predicted(self, event: PredictionServed) -> None:
         """Takes a prediction. One with a known identity changes nothing."""
         rows = self.versions.setdefault(event.version, {})
-        row = Predicted(event.at_ms, event.as_of_ms, event.entity, event.outputs.get(SCORE))
+        row = Predicted(event.at_ms, event.as_of_ms, event.entity, event.outputs.get(SCORE), event.shadow)
         rows.setdefault(event.prediction_id, row)
         if len(rows) > self.most * _SLACK:
             self.versions[event.version] = _newest_predictions(rows, self.most)
@@ -92,14 +93,14 @@ class ModelScores:
             self.entities = {entity for entity, _ in self.by_entity}
 
     def figures(self) -> list[Figures]:
-        """The metrics of all versions together and of each, where there are predictions."""
+        """The metrics of all that was answered and of each version (also as a shadow), where there are predictions."""
         kept = {
             version: _newest_predictions(rows, self.most) for version, rows in sorted(self.versions.items()) if rows
         }
         labels = self._labels_by_entity(kept) | {
             prediction: outcome.label for prediction, outcome in self.by_prediction.items()
         }
-        everything = [pair for rows in kept.values() for pair in rows.items()]
+        everything = [pair for rows in kept.values() for pair in rows.items() if not pair[1].shadow]
         found = [(ALL_VERSIONS, everything), *((version, list(rows.items())) for version, rows in kept.items())]
         return [_figures(version, rows, labels) for version, rows in found if rows]
 

@@ -7,7 +7,7 @@ as it was before the command was sent.
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -137,14 +137,35 @@ class ModelsClient:
         )
         return self._deploy(command, wait)
 
-    def set_traffic(self, model: str, shares: Mapping[int, float], reason: str) -> None:
-        """Divides a model's requests among versions, in percent."""
-        arms = tuple(
-            TrafficArm(arm=f"v{version}", version=version, percent=percent) for version, percent in shares.items()
-        )
+    def set_traffic(
+        self,
+        model: str,
+        shares: Mapping[int, float],
+        reason: str,
+        *,
+        shadows: Collection[int] = (),
+        labels: Mapping[str, int] | None = None,
+        unit: str | None = None,
+        salt: str = "",
+    ) -> None:
+        """Divides a model's requests among versions, in percent, until the next deployment.
+
+        shadows: versions that see every request and answer none. labels: names that requests may ask for. unit: the key
+        or input whose value decides the arm, so that it stays with it; None: all keys. salt: another one assigns anew.
+        """
+        arms = [TrafficArm(arm=f"v{version}", version=version, percent=percent) for version, percent in shares.items()]
+        arms += [TrafficArm(arm=f"shadow-v{one}", version=one, percent=100.0, shadow=True) for one in shadows]
         self._ask(
             SetTraffic(
-                command_id=_new_id(), model=model, arms=arms, actor=self._actor, reason=reason, at_ms=self._clock_ms()
+                command_id=_new_id(),
+                model=model,
+                arms=tuple(arms),
+                labels=dict(labels or {}),
+                unit=unit,
+                salt=salt,
+                actor=self._actor,
+                reason=reason,
+                at_ms=self._clock_ms(),
             )
         )
 

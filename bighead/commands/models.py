@@ -99,18 +99,38 @@ def rollback(
 @command.command()
 @click.argument("name")
 @click.argument("shares", nargs=-1, required=True, metavar="VERSION=PERCENT...")
+@click.option("--shadow", "shadows", type=click.IntRange(1), multiple=True, help="A version that sees all, unanswered.")
+@click.option("--label", "labels", multiple=True, metavar="NAME=VERSION", help="A name that requests may ask for.")
+@click.option("--unit", help="Key or input that decides the arm, such as customer; all keys by default.")
+@click.option("--salt", default="", help="Another salt assigns every unit anew.")
 @_writes
 def traffic(
-    name: str, shares: tuple[str, ...], reason: str, actor: str | None, timeout_s: float, as_json: bool
+    name: str,
+    shares: tuple[str, ...],
+    shadows: tuple[int, ...],
+    labels: tuple[str, ...],
+    unit: str | None,
+    salt: str,
+    reason: str,
+    actor: str | None,
+    timeout_s: float,
+    as_json: bool,
 ) -> None:
-    """Divide requests among versions; the shares sum to 100.
+    """Divide requests among versions until the next deployment; the shares sum to 100.
 
-    Example: bighead models traffic delay 2=90 3=10 --reason "canary"
+    A unit stays with its arm; when shares change, only those units move that must.
+
+    \b
+    Examples:
+      bighead models traffic delay 2=90 3=10 --reason "canary"
+      bighead models traffic delay 2=100 --shadow 3 --label champion=2 --label challenger=3 --reason "compare"
     """
-    divided = dict(_share(share) for share in shares)
-    _client(actor, timeout_s).set_traffic(name, divided, reason)
+    divided, named = dict(_share(share) for share in shares), dict(_label(label) for label in labels)
+    _client(actor, timeout_s).set_traffic(name, divided, reason, shadows=shadows, labels=named, unit=unit, salt=salt)
     text = ", ".join(f"{percent:g}% to version {version}" for version, percent in divided.items())
-    _say({"model": name, "shares": divided}, f"{name}: {text}", as_json)
+    text += "".join(f"; version {version} as a shadow" for version in shadows)
+    text += "".join(f"; {label} is version {version}" for label, version in named.items())
+    _say({"model": name, "shares": divided, "shadows": list(shadows), "labels": named}, f"{name}: {text}", as_json)
 
 
 @command.command()
@@ -190,6 +210,13 @@ def _share(text: str) -> tuple[int, float]:
         return int(version), float(percent)
     except ValueError:
         raise InvalidInput(f"{text!r} is no share of traffic; expected VERSION=PERCENT, for example 2=90") from None
+
+
+def _label(text: str) -> tuple[str, int]:
+    label, _, version = text.partition("=")
+    if not label or not version.isdecimal():
+        raise InvalidInput(f"{text!r} is no label; expected NAME=VERSION, for example champion=2")
+    return label, int(version)
 
 
 def _time_ms(text: str) -> int:

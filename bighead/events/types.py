@@ -1562,6 +1562,7 @@ class PredictionServed(Event):
     model: str
     version: int
     arm: str = ""
+    shadow: bool = False
     entity: str
     as_of_ms: int
     at_ms: int
@@ -1585,6 +1586,7 @@ class PredictionServed(Event):
             "model": self.model,
             "version": self.version,
             "arm": self.arm,
+            "shadow": self.shadow,
             "entity": self.entity,
             "as_of_ms": self.as_of_ms,
             "at_ms": self.at_ms,
@@ -1606,6 +1608,7 @@ class PredictionServed(Event):
             model=record["model"],
             version=record["version"],
             arm=record["arm"],
+            shadow=record["shadow"],
             entity=record["entity"],
             as_of_ms=record["as_of_ms"],
             at_ms=record["at_ms"],

@@ -109,6 +109,11 @@ def _set_traffic(state: ModelState, command: SetTraffic, at_ms: int) -> TrafficC
     for number in (*(arm.version for arm in command.arms), *command.labels.values()):
         _usable_version(state, number, "given traffic")
     _check_arms(command.arms)
+    for label in command.labels:
+        if not label or label.isdecimal():
+            raise CommandRefused(
+                f"{label!r} is no label: requests name versions by number; expected a word, e.g. champion"
+            )
     return TrafficChanged(
         model=command.model,
         arms=command.arms,

@@ -22,6 +22,11 @@ class Deployment:
     records: Mapping[int, ModelRecord]
 
     @property
+    def answering(self) -> frozenset[int]:
+        """Versions that requests may reach."""
+        return frozenset({self.live}) | (self.traffic.versions if self.traffic else frozenset())
+
+    @property
     def wanted(self) -> tuple[int, ...]:
         """Versions to hold, the most needed first."""
         shared = sorted(self.traffic.versions) if self.traffic else []

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from bighead.client.proto import value_pb2 as bighead_dot_v1_dot_value__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x62ighead/v1/prediction.proto\x12\nbighead.v1\x1a\x16\x62ighead/v1/value.proto\"\xe6\x01\n\x06\x45ntity\x12*\n\x04keys\x18\x01 \x03(\x0b\x32\x1c.bighead.v1.Entity.KeysEntry\x12.\n\x06inputs\x18\x02 \x03(\x0b\x32\x1e.bighead.v1.Entity.InputsEntry\x1a>\n\tKeysEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12 \n\x05value\x18\x02 \x01(\x0b\x32\x11.bighead.v1.Value:\x02\x38\x01\x1a@\n\x0bInputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12 \n\x05value\x18\x02 \x01(\x0b\x32\x11.bighead.v1.Value:\x02\x38\x01\"\x8b\x01\n\x0ePredictRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x14\n\x07version\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12$\n\x08\x65ntities\x18\x03 \x03(\x0b\x32\x12.bighead.v1.Entity\x12\x15\n\x08\x61s_of_ms\x18\x04 \x01(\x03H\x01\x88\x01\x01\x42\n\n\x08_versionB\x0b\n\t_as_of_ms\"\x82\x05\n\x0fPredictResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0b\n\x03\x61rm\x18\x03 \x01(\t\x12\x46\n\x0e\x66\x65\x61ture_epochs\x18\x04 \x03(\x0b\x32..bighead.v1.PredictResponse.FeatureEpochsEntry\x12\x10\n\x08\x61s_of_ms\x18\x05 \x01(\x03\x12\x15\n\rfeature_names\x18\x06 \x03(\t\x12\x41\n\x0bpredictions\x18\x07 \x03(\x0b\x32,.bighead.v1.PredictResponse.EntityPrediction\x12>\n\nlatency_us\x18\x08 \x03(\x0b\x32*.bighead.v1.PredictResponse.LatencyUsEntry\x1a\xe5\x01\n\x10\x45ntityPrediction\x12\x15\n\rprediction_id\x18\x01 \x01(\t\x12J\n\x07outputs\x18\x02 \x03(\x0b\x32\x39.bighead.v1.PredictResponse.EntityPrediction.OutputsEntry\x12+\n\x08\x66\x65\x61tures\x18\x03 \x01(\x0b\x32\x19.bighead.v1.FeatureVector\x1a\x41\n\x0cOutputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12 \n\x05value\x18\x02 \x01(\x0b\x32\x11.bighead.v1.Value:\x02\x38\x01\x1a\x34\n\x12\x46\x65\x61tureEpochsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x1a\x30\n\x0eLatencyUsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x32R\n\nPrediction\x12\x44\n\x07Predict\x12\x1a.bighead.v1.PredictRequest\x1a\x1b.bighead.v1.PredictResponse\"\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x62ighead/v1/prediction.proto\x12\nbighead.v1\x1a\x16\x62ighead/v1/value.proto\"\xe6\x01\n\x06\x45ntity\x12*\n\x04keys\x18\x01 \x03(\x0b\x32\x1c.bighead.v1.Entity.KeysEntry\x12.\n\x06inputs\x18\x02 \x03(\x0b\x32\x1e.bighead.v1.Entity.InputsEntry\x1a>\n\tKeysEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12 \n\x05value\x18\x02 \x01(\x0b\x32\x11.bighead.v1.Value:\x02\x38\x01\x1a@\n\x0bInputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12 \n\x05value\x18\x02 \x01(\x0b\x32\x11.bighead.v1.Value:\x02\x38\x01\"\xab\x01\n\x0ePredictRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x14\n\x07version\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12$\n\x08\x65ntities\x18\x03 \x03(\x0b\x32\x12.bighead.v1.Entity\x12\x15\n\x08\x61s_of_ms\x18\x04 \x01(\x03H\x01\x88\x01\x01\x12\r\n\x05label\x18\x05 \x01(\t\x12\x0f\n\x07\x65xplain\x18\x06 \x01(\x08\x42\n\n\x08_versionB\x0b\n\t_as_of_ms\"\x97\x05\n\x0fPredictResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0b\n\x03\x61rm\x18\x03 \x01(\t\x12\x46\n\x0e\x66\x65\x61ture_epochs\x18\x04 \x03(\x0b\x32..bighead.v1.PredictResponse.FeatureEpochsEntry\x12\x10\n\x08\x61s_of_ms\x18\x05 \x01(\x03\x12\x15\n\rfeature_names\x18\x06 \x03(\t\x12\x41\n\x0bpredictions\x18\x07 \x03(\x0b\x32,.bighead.v1.PredictResponse.EntityPrediction\x12>\n\nlatency_us\x18\x08 \x03(\x0b\x32*.bighead.v1.PredictResponse.LatencyUsEntry\x12\x13\n\x0b\x65xplanation\x18\t \x01(\t\x1a\xe5\x01\n\x10\x45ntityPrediction\x12\x15\n\rprediction_id\x18\x01 \x01(\t\x12J\n\x07outputs\x18\x02 \x03(\x0b\x32\x39.bighead.v1.PredictResponse.EntityPrediction.OutputsEntry\x12+\n\x08\x66\x65\x61tures\x18\x03 \x01(\x0b\x32\x19.bighead.v1.FeatureVector\x1a\x41\n\x0cOutputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12 \n\x05value\x18\x02 \x01(\x0b\x32\x11.bighead.v1.Value:\x02\x38\x01\x1a\x34\n\x12\x46\x65\x61tureEpochsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x1a\x30\n\x0eLatencyUsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x32R\n\nPrediction\x12\x44\n\x07Predict\x12\x1a.bighead.v1.PredictRequest\x1a\x1b.bighead.v1.PredictResponse\"\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,17 +49,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENTITY_INPUTSENTRY']._serialized_start=234
   _globals['_ENTITY_INPUTSENTRY']._serialized_end=298
   _globals['_PREDICTREQUEST']._serialized_start=301
-  _globals['_PREDICTREQUEST']._serialized_end=440
-  _globals['_PREDICTRESPONSE']._serialized_start=443
-  _globals['_PREDICTRESPONSE']._serialized_end=1085
-  _globals['_PREDICTRESPONSE_ENTITYPREDICTION']._serialized_start=752
-  _globals['_PREDICTRESPONSE_ENTITYPREDICTION']._serialized_end=981
-  _globals['_PREDICTRESPONSE_ENTITYPREDICTION_OUTPUTSENTRY']._serialized_start=916
-  _globals['_PREDICTRESPONSE_ENTITYPREDICTION_OUTPUTSENTRY']._serialized_end=981
-  _globals['_PREDICTRESPONSE_FEATUREEPOCHSENTRY']._serialized_start=983
-  _globals['_PREDICTRESPONSE_FEATUREEPOCHSENTRY']._serialized_end=1035
-  _globals['_PREDICTRESPONSE_LATENCYUSENTRY']._serialized_start=1037
-  _globals['_PREDICTRESPONSE_LATENCYUSENTRY']._serialized_end=1085
-  _globals['_PREDICTION']._serialized_start=1087
-  _globals['_PREDICTION']._serialized_end=1169
+  _globals['_PREDICTREQUEST']._serialized_end=472
+  _globals['_PREDICTRESPONSE']._serialized_start=475
+  _globals['_PREDICTRESPONSE']._serialized_end=1138
+  _globals['_PREDICTRESPONSE_ENTITYPREDICTION']._serialized_start=805
+  _globals['_PREDICTRESPONSE_ENTITYPREDICTION']._serialized_end=1034
+  _globals['_PREDICTRESPONSE_ENTITYPREDICTION_OUTPUTSENTRY']._serialized_start=969
+  _globals['_PREDICTRESPONSE_ENTITYPREDICTION_OUTPUTSENTRY']._serialized_end=1034
+  _globals['_PREDICTRESPONSE_FEATUREEPOCHSENTRY']._serialized_start=1036
+  _globals['_PREDICTRESPONSE_FEATUREEPOCHSENTRY']._serialized_end=1088
+  _globals['_PREDICTRESPONSE_LATENCYUSENTRY']._serialized_start=1090
+  _globals['_PREDICTRESPONSE_LATENCYUSENTRY']._serialized_end=1138
+  _globals['_PREDICTION']._serialized_start=1140
+  _globals['_PREDICTION']._serialized_end=1222
 # @@protoc_insertion_point(module_scope)

@@ -30,19 +30,23 @@ class Entity(_message.Message):
     def __init__(self, keys: _Optional[_Mapping[str, _value_pb2.Value]] = ..., inputs: _Optional[_Mapping[str, _value_pb2.Value]] = ...) -> None: ...
 
 class PredictRequest(_message.Message):
-    __slots__ = ("model", "version", "entities", "as_of_ms")
+    __slots__ = ("model", "version", "entities", "as_of_ms", "label", "explain")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     ENTITIES_FIELD_NUMBER: _ClassVar[int]
     AS_OF_MS_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    EXPLAIN_FIELD_NUMBER: _ClassVar[int]
     model: str
     version: int
     entities: _containers.RepeatedCompositeFieldContainer[Entity]
     as_of_ms: int
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., entities: _Optional[_Iterable[_Union[Entity, _Mapping]]] = ..., as_of_ms: _Optional[int] = ...) -> None: ...
+    label: str
+    explain: bool
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., entities: _Optional[_Iterable[_Union[Entity, _Mapping]]] = ..., as_of_ms: _Optional[int] = ..., label: _Optional[str] = ..., explain: _Optional[bool] = ...) -> None: ...
 
 class PredictResponse(_message.Message):
-    __slots__ = ("model", "version", "arm", "feature_epochs", "as_of_ms", "feature_names", "predictions", "latency_us")
+    __slots__ = ("model", "version", "arm", "feature_epochs", "as_of_ms", "feature_names", "predictions", "latency_us", "explanation")
     class EntityPrediction(_message.Message):
         __slots__ = ("prediction_id", "outputs", "features")
         class OutputsEntry(_message.Message):
@@ -81,6 +85,7 @@ class PredictResponse(_message.Message):
     FEATURE_NAMES_FIELD_NUMBER: _ClassVar[int]
     PREDICTIONS_FIELD_NUMBER: _ClassVar[int]
     LATENCY_US_FIELD_NUMBER: _ClassVar[int]
+    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
     model: str
     version: int
     arm: str
@@ -89,4 +94,5 @@ class PredictResponse(_message.Message):
     feature_names: _containers.RepeatedScalarFieldContainer[str]
     predictions: _containers.RepeatedCompositeFieldContainer[PredictResponse.EntityPrediction]
     latency_us: _containers.ScalarMap[str, int]
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., arm: _Optional[str] = ..., feature_epochs: _Optional[_Mapping[str, int]] = ..., as_of_ms: _Optional[int] = ..., feature_names: _Optional[_Iterable[str]] = ..., predictions: _Optional[_Iterable[_Union[PredictResponse.EntityPrediction, _Mapping]]] = ..., latency_us: _Optional[_Mapping[str, int]] = ...) -> None: ...
+    explanation: str
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., arm: _Optional[str] = ..., feature_epochs: _Optional[_Mapping[str, int]] = ..., as_of_ms: _Optional[int] = ..., feature_names: _Optional[_Iterable[str]] = ..., predictions: _Optional[_Iterable[_Union[PredictResponse.EntityPrediction, _Mapping]]] = ..., latency_us: _Optional[_Mapping[str, int]] = ..., explanation: _Optional[str] = ...) -> None: ...

@@ -144,6 +144,7 @@ ARM = TrafficArm(arm="a", version=1, percent=50)
             "give each its own name",
         ),
         (split("x", {}, arms=(replace(ARM, shadow=True),)), "not shadows have 0%"),
+        (split("x", {1: 100}, labels={"2": 1}), "'2' is no label: requests name versions by number"),
     ],
 )
 def test_impossible_traffic_is_refused(command: Command, reason: str) -> None:

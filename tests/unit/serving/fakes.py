@@ -7,8 +7,9 @@ import grpc
 
 from bighead.errors import DefinitionError, InvalidInput
 from bighead.features.plan import FeatureRow
-from serving.predictor import Answer, LoadedModel, Predictor, Served, Snapshot
+from serving.predictor import Answer, Predictor
 from serving.signature import Row
+from serving.snapshot import LoadedModel, Served, Snapshot
 
 NOW_MS = 1_700_000_000_000
 

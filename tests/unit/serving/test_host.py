@@ -11,7 +11,8 @@ from bighead.events.types import ModelLoaded, ModelLoadFailed, ModelRecord, Mode
 from bighead.registry.deployments import Deployment
 from serving.host import ModelHost
 from serving.loading import LoadFailed, load
-from serving.predictor import LoadedModel, Predictor
+from serving.predictor import Predictor
+from serving.snapshot import LoadedModel
 from tests.unit.serving.fakes import NOW_MS, FakeLog, FakeReader
 from tests.unit.serving.models import times_stored
 
@@ -158,7 +159,7 @@ def test_a_model_that_is_taken_away_is_dropped(record: ModelRecord) -> None:
 def test_a_request_that_runs_keeps_its_version(record: ModelRecord, tmp_path: Path) -> None:
     hosted = Hosted(record)
     hosted.deploy(1)
-    running, _ = hosted.predictor.snapshot.resolve("m", None)
+    running = hosted.predictor.snapshot.version("m", None)
     hosted.record = replace(times_stored(tmp_path, 3.0))
     hosted.deploy(2, 1)
     hosted.deploy(3, 2)

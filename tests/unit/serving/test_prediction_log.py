@@ -56,6 +56,8 @@ def answer(rows: int) -> Answer:
         model="m",
         version=3,
         arm="live",
+        why="live",
+        shadow=False,
         join="flight",
         feature_epochs={"carrier": 2},
         as_of_ms=1_000,

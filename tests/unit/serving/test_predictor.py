@@ -11,8 +11,9 @@ import pytest
 
 from bighead.errors import ArtifactError, DeadlineExceeded, InvalidInput, NotReady, UnknownModel
 from serving.loading import load
-from serving.predictor import Entity, LoadedModel, Snapshot, canonical_entity
+from serving.predictor import Entity, canonical_entity
 from serving.signature import Row
+from serving.snapshot import LoadedModel, Snapshot
 from tests.unit.serving.fakes import NOW_MS, FakeLog, FakeReader, predictor_of
 from tests.unit.serving.models import mixed_stored, times_stored
 
