@@ -16,6 +16,8 @@ from streams.tile_store import Changes, TileStore
 CATALOG = ("", 0)
 """Under this name, which no group can have, lies how far the catalog's requests to forget were carried out."""
 MOST_UNDER_WAY = 8
+MOST_TILES_UNDER_WAY = 30_000
+"""Steps, and their tiles, that wait for Kafka; one step may go beyond. What they hold does not grow while it stands."""
 WRITE_S = 0.05
 """How long acknowledged tiles may wait for the disk: many steps are one write. A crash loses none of them: they are on
 the state topic, and a tile knows which events it has."""
@@ -40,7 +42,8 @@ class Commits:
         self._store = store
         self._log = log
         self._steps: asyncio.Queue[_Step] = asyncio.Queue()
-        self._room = asyncio.Semaphore(MOST_UNDER_WAY)
+        self._under_way = self._tiles_under_way = 0
+        self._landed = asyncio.Event()
         self._changes: dict[str, tuple[Tile | None, bytes | None]] = {}
         self._offsets: dict[tuple[str, int], Mapping[int, int]] = {}
         self._state_offsets = store.state_offsets() or {}
@@ -54,7 +57,11 @@ class Commits:
 
         The future is done when all of it is acknowledged. `catalog_offset`: what the catalog says below it is done.
         """
-        await self._room.acquire()
+        while self._under_way >= MOST_UNDER_WAY or self._tiles_under_way >= MOST_TILES_UNDER_WAY:
+            self._landed.clear()
+            await self._landed.wait()
+        self._under_way += 1
+        self._tiles_under_way += len(changes)
         self._store.stage(changes)
         offsets = {member.place: dict(member.offsets) for member in members}
         if catalog_offset is not None:
@@ -78,7 +85,9 @@ class Commits:
             self._state_offsets = {**self._state_offsets, **await step.flight.landed()}
             self._changes.update(step.changes)
             self._offsets.update(step.offsets)
-            self._room.release()
+            self._under_way -= 1
+            self._tiles_under_way -= len(step.changes)
+            self._landed.set()
             if not step.done.done():
                 step.done.set_result(None)
             if time.monotonic() - self._written_s >= WRITE_S:

@@ -21,9 +21,11 @@ from streams.kafka import Record
 
 _METADATA_AGE_S = 10.0
 _TIMEOUT_S = 10.0
-# How much is fetched ahead, so that a reader that waits for another part keeps its memory.
+# How much is fetched ahead, so that a reader that waits for another part keeps its memory: a message of 100 bytes takes
+# six times as much, so their number in each partition counts as well.
 _LIMITS: dict[str, str | int | bool] = {
     "queued.max.messages.kbytes": 16 * 1024,
+    "queued.min.messages": 10_000,
     "fetch.message.max.bytes": 4 * 1024 * 1024,
     "fetch.queue.backoff.ms": 5,
 }

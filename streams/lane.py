@@ -25,7 +25,8 @@ from streams.statistics import LaneStatistics, publish_statistics
 from streams.tile_log import TileLog
 from streams.tile_store import TileStore
 
-CACHED_TILES = 100_000
+CACHED_BYTES = 64 * 1024 * 1024
+"""Of decoded tiles."""
 
 
 class LaneService(Service):
@@ -46,7 +47,7 @@ class LaneService(Service):
     async def on_start(self) -> None:
         """Opens the local state and brings it up to the state topic."""
         log = TileLog(self._settings, self._codec)
-        store = TileStore(self._settings.state / "lane", self._codec, log.topic, CACHED_TILES)
+        store = TileStore(self._settings.state / "lane", self._codec, log.topic, CACHED_BYTES)
         self._restored = await asyncio.to_thread(restore, self._settings, self._codec, store)
         commits, statistics = Commits(store, log), LaneStatistics()
         self._parts = Parts(

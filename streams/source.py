@@ -32,7 +32,7 @@ from streams.tile_store import Changes, MemberTiles, TileStore
 NEAR = 5_000
 """Messages that a member may lag behind the others to be read for together with them."""
 POLL_MS = 50
-MOST_RECORDS = 20_000
+MOST_RECORDS = 10_000
 SMALL = 500
 """Steps of fewer messages run on the event loop: handing them to a thread costs more than they do."""
 PACE_S = 0.008

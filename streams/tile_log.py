@@ -23,7 +23,7 @@ from bighead.events.types import FeatureTile, PositionReached, SourcePosition
 LANE = "python"
 """The id of this lane in marks. It is not a host's: a lane that moves goes on with its marks."""
 _SOURCE = f"bighead/lane/{LANE}"
-_LINGER_MS = 1
+_LIMITS: dict[str, str | int | bool] = {"linger.ms": 1, "queue.buffering.max.kbytes": 64 * 1024}
 _QUEUE_FULL_S = 30.0
 _WAIT_S = 0.01
 _LISTEN_S = 0.2
@@ -81,7 +81,7 @@ class TileLog:
         self.topic = topic_name(settings.topic_prefix, FEATURES_STATE)
         self._partitions = settings.partitions
         self._codec = codec
-        self._producer = Producer(producer_config(settings) | {"linger.ms": _LINGER_MS}, logger=LOGGER)
+        self._producer = Producer(producer_config(settings) | _LIMITS, logger=LOGGER)
         self._flight: Flight | None = None
         self._closed = threading.Event()
         self._listener = threading.Thread(target=self._listen, name="tile-log", daemon=True)

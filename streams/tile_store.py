@@ -4,16 +4,16 @@ A tile lies under the key and with the bytes that it has on the state topic, so 
 """
 
 import json
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from rocksdict import Options, Rdict, WriteBatch
+from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch
 
 from bighead.errors import InvalidEvent, PlatformError, UndecodableEvent
 from bighead.events.codec import Codec
 from bighead.events.types import FeatureTile
+from bighead.features.cache import ByteCache
 from bighead.features.tiles import STREAM_RANK, StateCodec, Tile, TileKey, log_key
 from bighead.features.windows import Level
 from streams.member import Member
@@ -23,6 +23,12 @@ Changes: TypeAlias = Mapping[str, tuple[Tile | None, bytes | None]]
 
 MOST_BYTES = 4 * 1024 * 1024
 """Half of what a message may have."""
+MEMTABLE_BYTES = 16 * 1024 * 1024
+"""Of a table that RocksDB fills; while one is written to the disk the next is filled."""
+BLOCK_CACHE_BYTES = 16 * 1024 * 1024
+_BLOOM_BITS = 10
+_DECODED_BYTES, _DECODED_RATIO = 500, 4
+"""What a decoded tile needs besides its bytes, and for each of them; measured with small states."""
 _TILE = b"t"
 _OFFSETS = b"o"
 _STATE = b"s"
@@ -31,12 +37,10 @@ _STATE = b"s"
 class TileStore:
     """RocksDB and a bounded cache of decoded tiles. One process at a time may open the folder."""
 
-    def __init__(self, folder: Path, codec: Codec, state_topic: str, cached_tiles: int) -> None:
+    def __init__(self, folder: Path, codec: Codec, state_topic: str, cached_bytes: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        options = Options(raw_mode=True)
-        options.create_if_missing(True)
         try:
-            self._db = Rdict(str(folder), options)
+            self._db = Rdict(str(folder), _options())
         except Exception as error:
             raise PlatformError(
                 f"the lane's state in {folder} cannot be opened ({error}); is another worker running? If it is broken, "
@@ -44,8 +48,7 @@ class TileStore:
             ) from error
         self._codec = codec
         self._state_topic = state_topic
-        self._cached_tiles = cached_tiles
-        self._cache: OrderedDict[str, Tile] = OrderedDict()
+        self._cache: ByteCache[Tile] = ByteCache(cached_bytes)
         self._staged: dict[str, tuple[Tile | None, bytes | None]] = {}
 
     def close(self) -> None:
@@ -118,15 +121,13 @@ class TileStore:
         batch.put(_STATE, _offsets(state_offsets))
         self._db.write(batch)
         for key, change in changes.items():
-            if change[0] is None:
-                self._cache.pop(key, None)
+            tile, value = change
+            if tile is None or value is None:
+                self._cache.drop(key)
             else:
-                self._cache[key] = change[0]
-                self._cache.move_to_end(key)
+                self._cache.put(key, tile, _DECODED_BYTES + _DECODED_RATIO * len(value))
             if self._staged.get(key) is change:
                 del self._staged[key]
-        while len(self._cache) > self._cached_tiles:
-            self._cache.popitem(last=False)
 
     def keys(self, group: str) -> Iterator[str]:
         """The keys of all tiles on the disk of a group, of all its epochs."""
@@ -213,6 +214,18 @@ class MemberTiles:
             name, epoch = self.member.place
             text = self._texts[key] = log_key(name, epoch, key, STREAM_RANK)
         return text
+
+
+def _options() -> Options:
+    """What RocksDB may keep in memory does not grow with what lies on the disk."""
+    options, tables = Options(raw_mode=True), BlockBasedOptions()
+    options.create_if_missing(True)
+    options.set_write_buffer_size(MEMTABLE_BYTES)
+    options.set_max_write_buffer_number(2)
+    tables.set_block_cache(Cache(BLOCK_CACHE_BYTES))
+    tables.set_bloom_filter(_BLOOM_BITS, False)  # most keys of a step that are not in the cache are new
+    options.set_block_based_table_factory(tables)
+    return options
 
 
 def _offsets(offsets: Mapping[int, int]) -> bytes:

@@ -27,7 +27,17 @@ class ByteCache(Generic[Kept]):
 
     def put(self, key: Any, value: Kept, size: int) -> None:
         """Keeps a value of about `size` bytes."""
+        before = self._young.get(key)
+        if before is not None:
+            self._bytes -= before[1]
         if self._bytes + size > self._half:
             self._old, self._young, self._bytes = self._young, {}, 0
         self._young[key] = (value, size)
         self._bytes += size
+
+    def drop(self, key: Any) -> None:
+        """Keeps nothing under a key."""
+        self._old.pop(key, None)
+        found = self._young.pop(key, None)
+        if found is not None:
+            self._bytes -= found[1]

@@ -37,14 +37,14 @@ def codec() -> Iterator[Codec]:
 class Disk:
     """A store that can be closed and opened again."""
 
-    def __init__(self, folder: Path, codec: Codec, cached_tiles: int = 100) -> None:
-        self.folder, self.codec, self.cached_tiles = folder, codec, cached_tiles
-        self.store = TileStore(folder, codec, TOPIC, cached_tiles)
+    def __init__(self, folder: Path, codec: Codec, cached_bytes: int = 100_000) -> None:
+        self.folder, self.codec, self.cached_bytes = folder, codec, cached_bytes
+        self.store = TileStore(folder, codec, TOPIC, cached_bytes)
         self.member = member(GROUP)
 
     def reopen(self) -> None:
         self.store.close()
-        self.store = TileStore(self.folder, self.codec, TOPIC, self.cached_tiles)
+        self.store = TileStore(self.folder, self.codec, TOPIC, self.cached_bytes)
 
     def commit(self, *tiles: Tile, offsets: Mapping[int, int], state_offsets: Mapping[int, int]) -> None:
         self.member.offsets.update(offsets)
@@ -127,7 +127,7 @@ def test_restoring_takes_newer_tiles_alone_in_whatever_order(disk: Disk) -> None
 
 
 def test_more_tiles_than_are_cached_are_read_from_the_disk(tmp_path: Path, codec: Codec) -> None:
-    disk = Disk(tmp_path / "lane", codec, cached_tiles=2)
+    disk = Disk(tmp_path / "lane", codec, cached_bytes=2)
     tiles = [tile(str(index), 1, index) for index in range(10)]
     disk.commit(*tiles, offsets={0: 1}, state_offsets={})
 
