@@ -4,7 +4,8 @@ Pure. Held as bytes. HLL's bytes depend on the set of values alone; those of the
 once they estimate: KLL above k values, frequent items above three quarters of their map.
 """
 
-from collections.abc import Callable, Sequence
+import struct
+from collections.abc import Sequence
 from typing import Any
 
 import datasketches
@@ -21,6 +22,8 @@ _HLL8 = datasketches.tgt_hll_type.HLL_8
 _EVERY = datasketches.frequent_items_error_type.NO_FALSE_NEGATIVES
 _HLL_MODE, _OUT_OF_ORDER = 2, 16
 _HLL_HEADERS = {0: 8, 1: 12}  # bytes before the coupons, by mode: list, set
+_FREQUENT_HEADER = struct.Struct("<8sIIQQ")  # preamble; number of items, unused, total weight, error of all estimates
+_FREQUENT_FULL = 4  # the first byte of a preamble that all of the header follows
 
 
 def _sketch(name: str) -> StateColumn:
@@ -131,14 +134,20 @@ def frequent_items(k: int) -> Operation:
         sketch = load(state[1])
         for value in values:
             sketch.update(text_of(value))
-        return (state[0] + len(values), _frequent_bytes(sketch, load))
+        return (state[0] + len(values), _frequent_bytes(sketch))
 
     def merge(left: State, right: State) -> State:
         if not left[1] or not right[1]:
             return (left[0] + right[0], left[1] or right[1])
-        sketch = load(left[1])
-        sketch.merge(load(right[1]))
-        return (left[0] + right[0], _frequent_bytes(sketch, load))
+        sketch, other = load(left[1]), load(right[1])
+        if other.is_empty():  # merging passes over the error of one that was emptied
+            sketch, other = other, sketch
+        if other.is_empty():
+            merged = _emptied(sketch, other.total_weight, other.get_upper_bound(""))
+        else:
+            sketch.merge(other)
+            merged = _frequent_bytes(sketch)
+        return (left[0] + right[0], merged)
 
     def answer(state: State) -> dict[str, int] | None:
         if not state[0]:
@@ -156,12 +165,28 @@ def frequent_items(k: int) -> Operation:
     )
 
 
-def _frequent_bytes(sketch: Any, load: Callable[[bytes], Any]) -> bytes:
-    """The bytes; as long as all counts are exact, those of a sketch that met the texts in order."""
-    items = sketch.get_frequent_items(_EVERY)
-    if any(upper != lower for _, _, lower, upper in items):
-        return bytes(sketch.serialize())
-    ordered = load(b"")
-    for text, count, _, _ in sorted(items):
-        ordered.update(text, count)
-    return bytes(ordered.serialize())
+def _frequent_bytes(sketch: Any) -> bytes:
+    """The bytes with the items in the order of their texts: tables of Java and Python have other orders."""
+    if sketch.is_empty():
+        return _emptied(sketch)
+    data = bytes(sketch.serialize())
+    count = sketch.num_active_items
+    at = _FREQUENT_HEADER.size + 8 * count
+    items: list[tuple[bytes, bytes, bytes]] = []
+    for start in range(_FREQUENT_HEADER.size, at, 8):
+        end = at + 4 + int.from_bytes(data[at : at + 4], "little")
+        items.append((data[at + 4 : end], data[at:end], data[start : start + 8]))
+        at = end
+    items.sort()
+    header = data[: _FREQUENT_HEADER.size]
+    return b"".join([header, *(weight for _, _, weight in items), *(item for _, item, _ in items)])
+
+
+def _emptied(sketch: Any, more_weight: int = 0, more_error: int = 0) -> bytes:
+    """The bytes of a sketch that a purge left without items.
+
+    The library would write one that has met nothing; its error, which bounds how often any text was met, must stay.
+    """
+    preamble = bytes([_FREQUENT_FULL, *bytes(sketch.serialize())[1:5], 0, 0, 0])
+    error = sketch.get_upper_bound("") + more_error
+    return _FREQUENT_HEADER.pack(preamble, 0, 0, sketch.total_weight + more_weight, error)

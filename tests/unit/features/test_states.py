@@ -3,9 +3,11 @@
 import math
 import random
 import statistics
+from collections import Counter
 from functools import reduce
 from typing import Any
 
+import datasketches
 import pytest
 
 from bighead.errors import DefinitionError
@@ -70,6 +72,31 @@ def test_frequent_items_are_exact_while_they_fit_and_never_miss_a_heavy_one() ->
     many = [f"rare-{index}" for index in range(5_000)] + ["heavy"] * 2_000
     random.Random(3).shuffle(many)
     assert "heavy" in operation.answer(in_parts(operation, many, 5))
+
+
+@pytest.mark.parametrize("size", [1, 5, 25, 1_000])
+def test_bounds_of_frequent_items_hold_the_true_counts_through_every_purge(size: int) -> None:
+    operation = built(Op.APPROX_HISTOGRAM_K, ValueType.STRING)
+    chosen = random.Random(4)
+    rare = [f"rare-{index}" for index in range(25)]  # the last of so many makes a purge take all away
+    values = [*rare, *rare, *(f"t{chosen.randrange(chosen.randrange(1, 3_000))}" for _ in range(3_000)), *rare]
+    steps = [values[start : start + size] for start in range(0, len(values), size)]
+    stepped = reduce(
+        lambda state, step: operation.extend(state, step, [(0, 0, 0, 0)] * len(step)), steps, operation.empty
+    )
+    emptied, one = folded(operation, rare), folded(operation, ["a", "a"])
+    for state, met in [
+        (stepped, values),
+        (in_parts(operation, values, size), values),
+        (emptied, rare),
+        (operation.merge(emptied, emptied), rare * 2),
+        (operation.merge(emptied, one), [*rare, "a", "a"]),
+        (operation.merge(one, emptied), [*rare, "a", "a"]),
+    ]:
+        sketch = datasketches.frequent_strings_sketch.deserialize(state[1])
+        assert sketch.total_weight == state[0] == len(met)
+        for text, count in Counter(met).items():
+            assert sketch.get_lower_bound(text) <= count <= sketch.get_upper_bound(text)
 
 
 @pytest.mark.parametrize("op", [Op.COUNT, Op.SUM, Op.AVERAGE, Op.HISTOGRAM])

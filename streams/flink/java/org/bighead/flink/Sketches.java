@@ -117,6 +117,8 @@ final class Sketches {
 
     static final class FrequentItems extends Kept.Packed {
         private static final ArrayOfStringsSerDe TEXTS = new ArrayOfStringsSerDe();
+        private static final int HEADER = 32;
+        private static final byte FULL = 4;
         private ItemsSketch<String> sketch;
 
         FrequentItems(int k) {
@@ -132,8 +134,41 @@ final class Sketches {
         @Override
         void pack(ByteWriter out) {
             if (n > 0) {
-                out.raw(sketch.toByteArray(TEXTS));
+                byte[] data = sketch.toByteArray(TEXTS);
+                out.raw(sketch.isEmpty() ? emptied(data) : sorted(data));
             }
+        }
+
+        /** What a purge left without items keeps its error, which the library would not write. */
+        private byte[] emptied(byte[] data) {
+            ByteBuffer buffer = ByteBuffer.allocate(HEADER).order(ByteOrder.LITTLE_ENDIAN);
+            buffer.put(FULL).put(data, 1, 4);
+            return buffer.putLong(16, sketch.getStreamLength()).putLong(24, sketch.getMaximumError()).array();
+        }
+
+        /** The items in the order of their texts. */
+        private byte[] sorted(byte[] data) {
+            ByteBuffer buffer = ByteBuffer.wrap(data).order(ByteOrder.LITTLE_ENDIAN);
+            long[] weights = new long[sketch.getNumActiveItems()];
+            byte[][] texts = new byte[weights.length][];
+            Integer[] order = new Integer[weights.length];
+            buffer.position(HEADER);
+            buffer.asLongBuffer().get(weights);
+            buffer.position(HEADER + 8 * weights.length);
+            for (int index = 0; index < weights.length; index++) {
+                order[index] = index;
+                texts[index] = new byte[buffer.getInt()];
+                buffer.get(texts[index]);
+            }
+            Arrays.sort(order, (one, other) -> Arrays.compareUnsigned(texts[one], texts[other]));
+            buffer.position(HEADER);
+            for (int index : order) {
+                buffer.putLong(weights[index]);
+            }
+            for (int index : order) {
+                buffer.putInt(texts[index].length).put(texts[index]);
+            }
+            return data;
         }
 
         @Override
