@@ -35,6 +35,8 @@ EXIT_CODES: tuple[tuple[type[errors.BigheadError], int], ...] = (
     (errors.DeadlineExceeded, 3),
     (errors.StoreError, 3),
     (errors.ModelError, 4),
+    (errors.Unauthenticated, 4),
+    (errors.PermissionDenied, 4),
     (errors.BigheadError, 1),
 )
 

@@ -16,6 +16,8 @@ BigheadError
 ├── NotReady               asked before the thing can answer
 ├── Overloaded             refused because a bound was reached; may be tried again
 ├── DeadlineExceeded       the deadline passed before the answer was there
+├── Unauthenticated        asked without a token, or with one that nobody knows
+├── PermissionDenied       asked by somebody whose role does not allow it
 └── StoreError             the online store did not answer
 
 Domain errors know no transport: `serving.codes` maps them to gRPC status and HTTP code.
@@ -87,6 +89,14 @@ class Overloaded(BigheadError):
 
 class DeadlineExceeded(BigheadError):
     """The deadline passed before the answer was there."""
+
+
+class Unauthenticated(BigheadError):
+    """Asked without a token, or with one that nobody knows."""
+
+
+class PermissionDenied(BigheadError):
+    """Asked by somebody whose role does not allow it."""
 
 
 class StoreError(BigheadError):

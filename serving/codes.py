@@ -1,4 +1,4 @@
-"""How errors leave the server: one table from the error tree to gRPC status and HTTP code.
+"""How errors leave the server: one table from the error tree to gRPC status, HTTP code and retry hint.
 
 A class without a row inherits the row of its nearest ancestor; a test demands that every class has one of its own.
 """
@@ -9,32 +9,39 @@ import grpc
 
 from bighead import errors
 
+MAX_MESSAGE_BYTES = 1000
+"""Of an error's message. Trailers are limited to some kilobytes, and what is not ASCII takes three times as many."""
+
 
 class Code(NamedTuple):
-    """What a client sees of an error class."""
+    """What a client sees of an error class. `retry_after_ms`: when it may be tried again unchanged; None: it need not."""
 
     status: grpc.StatusCode
     http: int
+    retry_after_ms: int | None = None
 
 
+_Status = grpc.StatusCode
 TABLE: dict[type[errors.BigheadError], Code] = {
-    errors.BigheadError: Code(grpc.StatusCode.INTERNAL, 500),
-    errors.ConfigError: Code(grpc.StatusCode.INTERNAL, 500),
-    errors.PlatformError: Code(grpc.StatusCode.UNAVAILABLE, 503),
-    errors.DefinitionError: Code(grpc.StatusCode.INVALID_ARGUMENT, 400),
-    errors.EventError: Code(grpc.StatusCode.INVALID_ARGUMENT, 400),
-    errors.UndecodableEvent: Code(grpc.StatusCode.INVALID_ARGUMENT, 400),
-    errors.InvalidEvent: Code(grpc.StatusCode.INVALID_ARGUMENT, 400),
-    errors.ModelError: Code(grpc.StatusCode.FAILED_PRECONDITION, 409),
-    errors.UnknownModel: Code(grpc.StatusCode.NOT_FOUND, 404),
-    errors.CommandRefused: Code(grpc.StatusCode.FAILED_PRECONDITION, 409),
-    errors.ArtifactError: Code(grpc.StatusCode.FAILED_PRECONDITION, 409),
-    errors.ParityError: Code(grpc.StatusCode.FAILED_PRECONDITION, 409),
-    errors.InvalidInput: Code(grpc.StatusCode.INVALID_ARGUMENT, 400),
-    errors.NotReady: Code(grpc.StatusCode.UNAVAILABLE, 503),
-    errors.Overloaded: Code(grpc.StatusCode.RESOURCE_EXHAUSTED, 429),
-    errors.DeadlineExceeded: Code(grpc.StatusCode.DEADLINE_EXCEEDED, 504),
-    errors.StoreError: Code(grpc.StatusCode.UNAVAILABLE, 503),
+    errors.InvalidInput: Code(_Status.INVALID_ARGUMENT, 400),
+    errors.DefinitionError: Code(_Status.INVALID_ARGUMENT, 400),
+    errors.EventError: Code(_Status.INVALID_ARGUMENT, 400),
+    errors.UndecodableEvent: Code(_Status.INVALID_ARGUMENT, 400),
+    errors.InvalidEvent: Code(_Status.INVALID_ARGUMENT, 400),
+    errors.Unauthenticated: Code(_Status.UNAUTHENTICATED, 401),
+    errors.PermissionDenied: Code(_Status.PERMISSION_DENIED, 403),
+    errors.UnknownModel: Code(_Status.NOT_FOUND, 404),
+    errors.ModelError: Code(_Status.FAILED_PRECONDITION, 409),
+    errors.CommandRefused: Code(_Status.FAILED_PRECONDITION, 409),
+    errors.ArtifactError: Code(_Status.FAILED_PRECONDITION, 409),
+    errors.ParityError: Code(_Status.FAILED_PRECONDITION, 409),
+    errors.Overloaded: Code(_Status.RESOURCE_EXHAUSTED, 429, 100),
+    errors.BigheadError: Code(_Status.INTERNAL, 500),
+    errors.ConfigError: Code(_Status.INTERNAL, 500),
+    errors.NotReady: Code(_Status.UNAVAILABLE, 503, 1000),
+    errors.PlatformError: Code(_Status.UNAVAILABLE, 503, 1000),
+    errors.StoreError: Code(_Status.UNAVAILABLE, 503, 1000),
+    errors.DeadlineExceeded: Code(_Status.DEADLINE_EXCEEDED, 504),
 }
 
 
@@ -44,3 +51,18 @@ def code(error: errors.BigheadError) -> Code:
         if kind in TABLE:
             return TABLE[kind]
     return TABLE[errors.BigheadError]
+
+
+def details(message: str) -> str:
+    """A message as a status carries it."""
+    return message.encode("utf-8", "replace")[:MAX_MESSAGE_BYTES].decode("utf-8", "ignore")
+
+
+def documented() -> str:
+    """The table for the guide, as Markdown."""
+    lines = ["| cause | error | gRPC status | HTTP | try again after |", "|---|---|---|---|---|"]
+    for kind, row in TABLE.items():
+        cause = (kind.__doc__ or "").splitlines()[0].rstrip(".")
+        retry = "no" if row.retry_after_ms is None else f"{row.retry_after_ms} ms"
+        lines.append(f"| {cause} | `{kind.__name__}` | {row.status.name} | {row.http} | {retry} |")
+    return "\n".join(lines) + "\n"

@@ -14,7 +14,9 @@ from bighead.errors import (
     ModelError,
     NotReady,
     Overloaded,
+    PermissionDenied,
     PlatformError,
+    Unauthenticated,
     UnknownModel,
 )
 
@@ -27,6 +29,8 @@ _ERRORS: dict[grpc.StatusCode, type[BigheadError]] = {
     grpc.StatusCode.UNAVAILABLE: NotReady,
     grpc.StatusCode.RESOURCE_EXHAUSTED: Overloaded,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
+    grpc.StatusCode.UNAUTHENTICATED: Unauthenticated,
+    grpc.StatusCode.PERMISSION_DENIED: PermissionDenied,
 }
 
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from bighead.client.proto import value_pb2 as bighead_dot_v1_dot_value__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x62ighead/v1/prediction.proto\x12\nbighead.v1\x1a\x16\x62ighead/v1/value.proto\"\xe6\x01\n\x06\x45ntity\x12*\n\x04keys\x18\x01 \x03(\x0b\x32\x1c.bighead.v1.Entity.KeysEntry\x12.\n\x06inputs\x18\x02 \x03(\x0b\x32\x1e.bighead.v1.Entity.InputsEntry\x1a>\n\tKeysEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12 \n\x05value\x18\x02 \x01(\x0b\x32\x11.bighead.v1.Value:\x02\x38\x01\x1a@\n\x0bInputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12 \n\x05value\x18\x02 \x01(\x0b\x32\x11.bighead.v1.Value:\x02\x38\x01\"\xab\x01\n\x0ePredictRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x14\n\x07version\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12$\n\x08\x65ntities\x18\x03 \x03(\x0b\x32\x12.bighead.v1.Entity\x12\x15\n\x08\x61s_of_ms\x18\x04 \x01(\x03H\x01\x88\x01\x01\x12\r\n\x05label\x18\x05 \x01(\t\x12\x0f\n\x07\x65xplain\x18\x06 \x01(\x08\x42\n\n\x08_versionB\x0b\n\t_as_of_ms\"\x97\x05\n\x0fPredictResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0b\n\x03\x61rm\x18\x03 \x01(\t\x12\x46\n\x0e\x66\x65\x61ture_epochs\x18\x04 \x03(\x0b\x32..bighead.v1.PredictResponse.FeatureEpochsEntry\x12\x10\n\x08\x61s_of_ms\x18\x05 \x01(\x03\x12\x15\n\rfeature_names\x18\x06 \x03(\t\x12\x41\n\x0bpredictions\x18\x07 \x03(\x0b\x32,.bighead.v1.PredictResponse.EntityPrediction\x12>\n\nlatency_us\x18\x08 \x03(\x0b\x32*.bighead.v1.PredictResponse.LatencyUsEntry\x12\x13\n\x0b\x65xplanation\x18\t \x01(\t\x1a\xe5\x01\n\x10\x45ntityPrediction\x12\x15\n\rprediction_id\x18\x01 \x01(\t\x12J\n\x07outputs\x18\x02 \x03(\x0b\x32\x39.bighead.v1.PredictResponse.EntityPrediction.OutputsEntry\x12+\n\x08\x66\x65\x61tures\x18\x03 \x01(\x0b\x32\x19.bighead.v1.FeatureVector\x1a\x41\n\x0cOutputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12 \n\x05value\x18\x02 \x01(\x0b\x32\x11.bighead.v1.Value:\x02\x38\x01\x1a\x34\n\x12\x46\x65\x61tureEpochsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x1a\x30\n\x0eLatencyUsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x32R\n\nPrediction\x12\x44\n\x07Predict\x12\x1a.bighead.v1.PredictRequest\x1a\x1b.bighead.v1.PredictResponse\"\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x62ighead/v1/prediction.proto\x12\nbighead.v1\x1a\x16\x62ighead/v1/value.proto\"\xe6\x01\n\x06\x45ntity\x12*\n\x04keys\x18\x01 \x03(\x0b\x32\x1c.bighead.v1.Entity.KeysEntry\x12.\n\x06inputs\x18\x02 \x03(\x0b\x32\x1e.bighead.v1.Entity.InputsEntry\x1a>\n\tKeysEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12 \n\x05value\x18\x02 \x01(\x0b\x32\x11.bighead.v1.Value:\x02\x38\x01\x1a@\n\x0bInputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12 \n\x05value\x18\x02 \x01(\x0b\x32\x11.bighead.v1.Value:\x02\x38\x01\"\xab\x01\n\x0ePredictRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x14\n\x07version\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12$\n\x08\x65ntities\x18\x03 \x03(\x0b\x32\x12.bighead.v1.Entity\x12\x15\n\x08\x61s_of_ms\x18\x04 \x01(\x03H\x01\x88\x01\x01\x12\r\n\x05label\x18\x05 \x01(\t\x12\x0f\n\x07\x65xplain\x18\x06 \x01(\x08\x42\n\n\x08_versionB\x0b\n\t_as_of_ms\"\x97\x05\n\x0fPredictResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0b\n\x03\x61rm\x18\x03 \x01(\t\x12\x46\n\x0e\x66\x65\x61ture_epochs\x18\x04 \x03(\x0b\x32..bighead.v1.PredictResponse.FeatureEpochsEntry\x12\x10\n\x08\x61s_of_ms\x18\x05 \x01(\x03\x12\x15\n\rfeature_names\x18\x06 \x03(\t\x12\x41\n\x0bpredictions\x18\x07 \x03(\x0b\x32,.bighead.v1.PredictResponse.EntityPrediction\x12>\n\nlatency_us\x18\x08 \x03(\x0b\x32*.bighead.v1.PredictResponse.LatencyUsEntry\x12\x13\n\x0b\x65xplanation\x18\t \x01(\t\x1a\xe5\x01\n\x10\x45ntityPrediction\x12\x15\n\rprediction_id\x18\x01 \x01(\t\x12J\n\x07outputs\x18\x02 \x03(\x0b\x32\x39.bighead.v1.PredictResponse.EntityPrediction.OutputsEntry\x12+\n\x08\x66\x65\x61tures\x18\x03 \x01(\x0b\x32\x19.bighead.v1.FeatureVector\x1a\x41\n\x0cOutputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12 \n\x05value\x18\x02 \x01(\x0b\x32\x11.bighead.v1.Value:\x02\x38\x01\x1a\x34\n\x12\x46\x65\x61tureEpochsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x1a\x30\n\x0eLatencyUsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"\xdd\x02\n\x06\x43olumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12/\n\x08\x62ooleans\x18\x02 \x01(\x0b\x32\x1b.bighead.v1.Column.BooleansH\x00\x12/\n\x08integers\x18\x03 \x01(\x0b\x32\x1b.bighead.v1.Column.IntegersH\x00\x12-\n\x07\x64oubles\x18\x04 \x01(\x0b\x32\x1a.bighead.v1.Column.DoublesH\x00\x12-\n\x07strings\x18\x05 \x01(\x0b\x32\x1a.bighead.v1.Column.StringsH\x00\x12\r\n\x05nulls\x18\x06 \x03(\r\x1a\x1a\n\x08\x42ooleans\x12\x0e\n\x06values\x18\x01 \x03(\x08\x1a\x1a\n\x08Integers\x12\x0e\n\x06values\x18\x01 \x03(\x12\x1a\x19\n\x07\x44oubles\x12\x0e\n\x06values\x18\x01 \x03(\x01\x1a\x19\n\x07Strings\x12\x0e\n\x06values\x18\x01 \x03(\tB\x08\n\x06values\".\n\x07\x43olumns\x12#\n\x07\x63olumns\x18\x01 \x03(\x0b\x32\x12.bighead.v1.Column\"\xd8\x01\n\x12PredictRowsRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x14\n\x07version\x18\x02 \x01(\x03H\x01\x88\x01\x01\x12\r\n\x05label\x18\x03 \x01(\t\x12\x15\n\x08\x61s_of_ms\x18\x04 \x01(\x03H\x02\x88\x01\x01\x12\x0f\n\x07\x65xplain\x18\x05 \x01(\x08\x12\x0c\n\x04keys\x18\x06 \x03(\t\x12&\n\x07\x63olumns\x18\x07 \x01(\x0b\x32\x13.bighead.v1.ColumnsH\x00\x12\x0f\n\x05\x61rrow\x18\x08 \x01(\x0cH\x00\x42\x06\n\x04rowsB\n\n\x08_versionB\x0b\n\t_as_of_ms\"\xca\x04\n\x13PredictRowsResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0b\n\x03\x61rm\x18\x03 \x01(\t\x12J\n\x0e\x66\x65\x61ture_epochs\x18\x04 \x03(\x0b\x32\x32.bighead.v1.PredictRowsResponse.FeatureEpochsEntry\x12\x10\n\x08\x61s_of_ms\x18\x05 \x01(\x03\x12\x42\n\nlatency_us\x18\x06 \x03(\x0b\x32..bighead.v1.PredictRowsResponse.LatencyUsEntry\x12\x13\n\x0b\x65xplanation\x18\x07 \x01(\t\x12\x16\n\x0eprediction_ids\x18\x08 \x03(\t\x12?\n\x08\x66\x65\x61tures\x18\t \x03(\x0b\x32-.bighead.v1.PredictRowsResponse.FeatureColumn\x12&\n\x07\x63olumns\x18\n \x01(\x0b\x32\x13.bighead.v1.ColumnsH\x00\x12\x0f\n\x05\x61rrow\x18\x0b \x01(\x0cH\x00\x1aJ\n\rFeatureColumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12+\n\x08statuses\x18\x02 \x03(\x0e\x32\x19.bighead.v1.FeatureStatus\x1a\x34\n\x12\x46\x65\x61tureEpochsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x1a\x30\n\x0eLatencyUsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x42\t\n\x07outputs\"\x8d\x01\n\x14PredictStreamRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12.\n\x08\x65ntities\x18\x02 \x01(\x0b\x32\x1a.bighead.v1.PredictRequestH\x00\x12.\n\x04rows\x18\x03 \x01(\x0b\x32\x1e.bighead.v1.PredictRowsRequestH\x00\x42\t\n\x07request\"\xa9\x02\n\x15PredictStreamResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12/\n\x08\x65ntities\x18\x02 \x01(\x0b\x32\x1b.bighead.v1.PredictResponseH\x00\x12/\n\x04rows\x18\x03 \x01(\x0b\x32\x1f.bighead.v1.PredictRowsResponseH\x00\x12<\n\x07refusal\x18\x04 \x01(\x0b\x32).bighead.v1.PredictStreamResponse.RefusalH\x00\x1aZ\n\x07Refusal\x12\x0e\n\x06status\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x1b\n\x0eretry_after_ms\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x11\n\x0f_retry_after_msB\x08\n\x06result2\x80\x02\n\nPrediction\x12\x44\n\x07Predict\x12\x1a.bighead.v1.PredictRequest\x1a\x1b.bighead.v1.PredictResponse\"\x00\x12P\n\x0bPredictRows\x12\x1e.bighead.v1.PredictRowsRequest\x1a\x1f.bighead.v1.PredictRowsResponse\"\x00\x12Z\n\rPredictStream\x12 .bighead.v1.PredictStreamRequest\x1a!.bighead.v1.PredictStreamResponse\"\x00(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,6 +42,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PREDICTRESPONSE_FEATUREEPOCHSENTRY']._serialized_options = b'8\001'
   _globals['_PREDICTRESPONSE_LATENCYUSENTRY']._loaded_options = None
   _globals['_PREDICTRESPONSE_LATENCYUSENTRY']._serialized_options = b'8\001'
+  _globals['_PREDICTROWSRESPONSE_FEATUREEPOCHSENTRY']._loaded_options = None
+  _globals['_PREDICTROWSRESPONSE_FEATUREEPOCHSENTRY']._serialized_options = b'8\001'
+  _globals['_PREDICTROWSRESPONSE_LATENCYUSENTRY']._loaded_options = None
+  _globals['_PREDICTROWSRESPONSE_LATENCYUSENTRY']._serialized_options = b'8\001'
   _globals['_ENTITY']._serialized_start=68
   _globals['_ENTITY']._serialized_end=298
   _globals['_ENTITY_KEYSENTRY']._serialized_start=170
@@ -60,6 +64,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PREDICTRESPONSE_FEATUREEPOCHSENTRY']._serialized_end=1088
   _globals['_PREDICTRESPONSE_LATENCYUSENTRY']._serialized_start=1090
   _globals['_PREDICTRESPONSE_LATENCYUSENTRY']._serialized_end=1138
-  _globals['_PREDICTION']._serialized_start=1140
-  _globals['_PREDICTION']._serialized_end=1222
+  _globals['_COLUMN']._serialized_start=1141
+  _globals['_COLUMN']._serialized_end=1490
+  _globals['_COLUMN_BOOLEANS']._serialized_start=1372
+  _globals['_COLUMN_BOOLEANS']._serialized_end=1398
+  _globals['_COLUMN_INTEGERS']._serialized_start=1400
+  _globals['_COLUMN_INTEGERS']._serialized_end=1426
+  _globals['_COLUMN_DOUBLES']._serialized_start=1428
+  _globals['_COLUMN_DOUBLES']._serialized_end=1453
+  _globals['_COLUMN_STRINGS']._serialized_start=1455
+  _globals['_COLUMN_STRINGS']._serialized_end=1480
+  _globals['_COLUMNS']._serialized_start=1492
+  _globals['_COLUMNS']._serialized_end=1538
+  _globals['_PREDICTROWSREQUEST']._serialized_start=1541
+  _globals['_PREDICTROWSREQUEST']._serialized_end=1757
+  _globals['_PREDICTROWSRESPONSE']._serialized_start=1760
+  _globals['_PREDICTROWSRESPONSE']._serialized_end=2346
+  _globals['_PREDICTROWSRESPONSE_FEATURECOLUMN']._serialized_start=2157
+  _globals['_PREDICTROWSRESPONSE_FEATURECOLUMN']._serialized_end=2231
+  _globals['_PREDICTROWSRESPONSE_FEATUREEPOCHSENTRY']._serialized_start=1036
+  _globals['_PREDICTROWSRESPONSE_FEATUREEPOCHSENTRY']._serialized_end=1088
+  _globals['_PREDICTROWSRESPONSE_LATENCYUSENTRY']._serialized_start=1090
+  _globals['_PREDICTROWSRESPONSE_LATENCYUSENTRY']._serialized_end=1138
+  _globals['_PREDICTSTREAMREQUEST']._serialized_start=2349
+  _globals['_PREDICTSTREAMREQUEST']._serialized_end=2490
+  _globals['_PREDICTSTREAMRESPONSE']._serialized_start=2493
+  _globals['_PREDICTSTREAMRESPONSE']._serialized_end=2790
+  _globals['_PREDICTSTREAMRESPONSE_REFUSAL']._serialized_start=2690
+  _globals['_PREDICTSTREAMRESPONSE_REFUSAL']._serialized_end=2780
+  _globals['_PREDICTION']._serialized_start=2793
+  _globals['_PREDICTION']._serialized_end=3049
 # @@protoc_insertion_point(module_scope)

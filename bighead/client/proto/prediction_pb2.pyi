@@ -96,3 +96,143 @@ class PredictResponse(_message.Message):
     latency_us: _containers.ScalarMap[str, int]
     explanation: str
     def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., arm: _Optional[str] = ..., feature_epochs: _Optional[_Mapping[str, int]] = ..., as_of_ms: _Optional[int] = ..., feature_names: _Optional[_Iterable[str]] = ..., predictions: _Optional[_Iterable[_Union[PredictResponse.EntityPrediction, _Mapping]]] = ..., latency_us: _Optional[_Mapping[str, int]] = ..., explanation: _Optional[str] = ...) -> None: ...
+
+class Column(_message.Message):
+    __slots__ = ("name", "booleans", "integers", "doubles", "strings", "nulls")
+    class Booleans(_message.Message):
+        __slots__ = ("values",)
+        VALUES_FIELD_NUMBER: _ClassVar[int]
+        values: _containers.RepeatedScalarFieldContainer[bool]
+        def __init__(self, values: _Optional[_Iterable[bool]] = ...) -> None: ...
+    class Integers(_message.Message):
+        __slots__ = ("values",)
+        VALUES_FIELD_NUMBER: _ClassVar[int]
+        values: _containers.RepeatedScalarFieldContainer[int]
+        def __init__(self, values: _Optional[_Iterable[int]] = ...) -> None: ...
+    class Doubles(_message.Message):
+        __slots__ = ("values",)
+        VALUES_FIELD_NUMBER: _ClassVar[int]
+        values: _containers.RepeatedScalarFieldContainer[float]
+        def __init__(self, values: _Optional[_Iterable[float]] = ...) -> None: ...
+    class Strings(_message.Message):
+        __slots__ = ("values",)
+        VALUES_FIELD_NUMBER: _ClassVar[int]
+        values: _containers.RepeatedScalarFieldContainer[str]
+        def __init__(self, values: _Optional[_Iterable[str]] = ...) -> None: ...
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    BOOLEANS_FIELD_NUMBER: _ClassVar[int]
+    INTEGERS_FIELD_NUMBER: _ClassVar[int]
+    DOUBLES_FIELD_NUMBER: _ClassVar[int]
+    STRINGS_FIELD_NUMBER: _ClassVar[int]
+    NULLS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    booleans: Column.Booleans
+    integers: Column.Integers
+    doubles: Column.Doubles
+    strings: Column.Strings
+    nulls: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, name: _Optional[str] = ..., booleans: _Optional[_Union[Column.Booleans, _Mapping]] = ..., integers: _Optional[_Union[Column.Integers, _Mapping]] = ..., doubles: _Optional[_Union[Column.Doubles, _Mapping]] = ..., strings: _Optional[_Union[Column.Strings, _Mapping]] = ..., nulls: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class Columns(_message.Message):
+    __slots__ = ("columns",)
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    columns: _containers.RepeatedCompositeFieldContainer[Column]
+    def __init__(self, columns: _Optional[_Iterable[_Union[Column, _Mapping]]] = ...) -> None: ...
+
+class PredictRowsRequest(_message.Message):
+    __slots__ = ("model", "version", "label", "as_of_ms", "explain", "keys", "columns", "arrow")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_MS_FIELD_NUMBER: _ClassVar[int]
+    EXPLAIN_FIELD_NUMBER: _ClassVar[int]
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    ARROW_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: int
+    label: str
+    as_of_ms: int
+    explain: bool
+    keys: _containers.RepeatedScalarFieldContainer[str]
+    columns: Columns
+    arrow: bytes
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., label: _Optional[str] = ..., as_of_ms: _Optional[int] = ..., explain: _Optional[bool] = ..., keys: _Optional[_Iterable[str]] = ..., columns: _Optional[_Union[Columns, _Mapping]] = ..., arrow: _Optional[bytes] = ...) -> None: ...
+
+class PredictRowsResponse(_message.Message):
+    __slots__ = ("model", "version", "arm", "feature_epochs", "as_of_ms", "latency_us", "explanation", "prediction_ids", "features", "columns", "arrow")
+    class FeatureColumn(_message.Message):
+        __slots__ = ("name", "statuses")
+        NAME_FIELD_NUMBER: _ClassVar[int]
+        STATUSES_FIELD_NUMBER: _ClassVar[int]
+        name: str
+        statuses: _containers.RepeatedScalarFieldContainer[_value_pb2.FeatureStatus]
+        def __init__(self, name: _Optional[str] = ..., statuses: _Optional[_Iterable[_Union[_value_pb2.FeatureStatus, str]]] = ...) -> None: ...
+    class FeatureEpochsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class LatencyUsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    ARM_FIELD_NUMBER: _ClassVar[int]
+    FEATURE_EPOCHS_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_MS_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_US_FIELD_NUMBER: _ClassVar[int]
+    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
+    PREDICTION_IDS_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    ARROW_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: int
+    arm: str
+    feature_epochs: _containers.ScalarMap[str, int]
+    as_of_ms: int
+    latency_us: _containers.ScalarMap[str, int]
+    explanation: str
+    prediction_ids: _containers.RepeatedScalarFieldContainer[str]
+    features: _containers.RepeatedCompositeFieldContainer[PredictRowsResponse.FeatureColumn]
+    columns: Columns
+    arrow: bytes
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., arm: _Optional[str] = ..., feature_epochs: _Optional[_Mapping[str, int]] = ..., as_of_ms: _Optional[int] = ..., latency_us: _Optional[_Mapping[str, int]] = ..., explanation: _Optional[str] = ..., prediction_ids: _Optional[_Iterable[str]] = ..., features: _Optional[_Iterable[_Union[PredictRowsResponse.FeatureColumn, _Mapping]]] = ..., columns: _Optional[_Union[Columns, _Mapping]] = ..., arrow: _Optional[bytes] = ...) -> None: ...
+
+class PredictStreamRequest(_message.Message):
+    __slots__ = ("id", "entities", "rows")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    ENTITIES_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    entities: PredictRequest
+    rows: PredictRowsRequest
+    def __init__(self, id: _Optional[str] = ..., entities: _Optional[_Union[PredictRequest, _Mapping]] = ..., rows: _Optional[_Union[PredictRowsRequest, _Mapping]] = ...) -> None: ...
+
+class PredictStreamResponse(_message.Message):
+    __slots__ = ("id", "entities", "rows", "refusal")
+    class Refusal(_message.Message):
+        __slots__ = ("status", "message", "retry_after_ms")
+        STATUS_FIELD_NUMBER: _ClassVar[int]
+        MESSAGE_FIELD_NUMBER: _ClassVar[int]
+        RETRY_AFTER_MS_FIELD_NUMBER: _ClassVar[int]
+        status: int
+        message: str
+        retry_after_ms: int
+        def __init__(self, status: _Optional[int] = ..., message: _Optional[str] = ..., retry_after_ms: _Optional[int] = ...) -> None: ...
+    ID_FIELD_NUMBER: _ClassVar[int]
+    ENTITIES_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    entities: PredictResponse
+    rows: PredictRowsResponse
+    refusal: PredictStreamResponse.Refusal
+    def __init__(self, id: _Optional[str] = ..., entities: _Optional[_Union[PredictResponse, _Mapping]] = ..., rows: _Optional[_Union[PredictRowsResponse, _Mapping]] = ..., refusal: _Optional[_Union[PredictStreamResponse.Refusal, _Mapping]] = ...) -> None: ...
