@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka import Message as KafkaMessage
@@ -40,7 +40,7 @@ class _Read(NamedTuple):
     timestamp: int
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes | None], ...]
+    headers: Sequence[tuple[str, bytes | None]]
 
 
 class FastReader:
@@ -147,11 +147,5 @@ class FastReader:
 
 def _read(message: KafkaMessage) -> _Read:
     kind, timestamp_ms = message.timestamp()
-    headers = message.headers()
-    return _Read(
-        message.offset() or 0,
-        timestamp_ms if kind else -1,
-        message.key(),
-        message.value(),
-        tuple(cast(Sequence[tuple[str, bytes | None]], headers)) if headers else (),
-    )
+    headers: Any = message.headers()
+    return _Read(message.offset() or 0, timestamp_ms if kind else -1, message.key(), message.value(), headers or ())

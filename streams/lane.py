@@ -18,6 +18,7 @@ from streams.commits import Commits
 from streams.evaluate import connect
 from streams.flink.follower import FlinkFollower, Followed
 from streams.forgetting import Forgetter
+from streams.garbage import spare_what_is_loaded
 from streams.member import Member
 from streams.restore import Marks, restore
 from streams.source import Parts, SourceLane
@@ -40,7 +41,7 @@ class LaneService(Service):
         self._dead_letters = dead_letters
         self._catalog = catalog
         self._members: dict[tuple[str, int], Member] = {}
-        self._flink = FlinkFollower(settings)
+        self._flink = FlinkFollower(settings, codec)
         self._restored = Marks(settings.partitions)
         self._parts: Parts | None = None
 
@@ -58,6 +59,7 @@ class LaneService(Service):
         self.add_future(commits.run())
         self.add_future(publish_statistics(self._settings, self._codec, statistics))
         self.add_future(self._flink.run(self._mark))
+        spare_what_is_loaded()
 
     async def on_shutdown(self) -> None:
         """Closes the local state, when nothing uses it any more."""
@@ -77,7 +79,7 @@ class LaneService(Service):
     async def _apply(self, catalog: Catalog, offset: int) -> None:
         """Takes in what the catalog has, and then says so with a mark of the catalog's own topic."""
         parts = self._opened
-        flinks = [place for place, applied in catalog.groups.items() if applied.engine == FLINK and not applied.retired]
+        flinks = [applied for applied in catalog.groups.values() if applied.engine == FLINK and not applied.retired]
         followed = await self._flink.take(flinks)
         async with parts.turn:
             for one in followed:

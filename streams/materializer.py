@@ -6,7 +6,7 @@ The store says which offsets it reflects, and each write checks that inside the 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, TypeAlias, TypeVar
 
 from mode import Service
@@ -24,6 +24,7 @@ from bighead.features.windows import Level
 from streams.catalog import CatalogService
 from streams.fast_reader import FastReader
 from streams.fence import Chunk
+from streams.garbage import spare_what_is_loaded
 from streams.kafka import Record, message_of, replay_stage
 from streams.store_writer import writer_of
 
@@ -54,9 +55,12 @@ class MaterializerService(Service):
         self._writer = writer_of(settings.redis, positions_key(self._prefix))
         self._positions: dict[int, int] = {}
         self._ttls_ms: dict[tuple[str, int], int | None] = {}
+        self._writing: asyncio.Task[dict[int, int] | None] | None = None
 
     async def on_shutdown(self) -> None:
         """Disconnects."""
+        if self._writing is not None:
+            self._writing.cancel()
         await self._reader.stop()
         await self._writer.close()
 
@@ -66,42 +70,81 @@ class MaterializerService(Service):
         await self._reader.start()
         await self._reader.assign()
         await self._go_on_from(await self._stored_positions())
+        spare_what_is_loaded()
         while not self.should_stop:
             polled = await self._reader.poll(POLL_MS, MOST_RECORDS)
             if polled:
                 await self._write(polled)
                 if sum(map(len, polled.values())) < CHUNK_RECORDS:
                     await asyncio.sleep(PACE_S)
-            elif (stored := await self._stored_positions()) != self._positions:
+            elif await self._written() and (stored := await self._stored_positions()) != self._positions:
                 await self._go_on_from(stored)
 
     async def _write(self, polled: Mapping[int, Sequence[Record]]) -> None:
+        """Sends a poll to the store, chunk by chunk; while the store writes one, the next is made."""
         for part in _parts(polled):
             chunk = await self._chunk(part)
-            found = await self._persistently(partial(self._writer.write, chunk))
-            if found is not None:
-                # The rest of the poll follows what the store does not have: it is read again.
-                await self._go_on_from(found)
-                break
+            if not await self._written():
+                return
             self._positions |= {partition: following for partition, (_, following) in chunk.moves.items()}
+            self._writing = asyncio.create_task(self._persistently(partial(self._writer.write, chunk)))
+            await asyncio.sleep(0)  # it is sent before the next one is made
+
+    async def _written(self) -> bool:
+        """Waits for the chunk under way. False where the store does not follow: all is read again from what it has."""
+        if self._writing is None:
+            return True
+        found = await self._writing
+        self._writing = None
+        if found is not None:
+            await self._go_on_from(found)
+        return found is None
 
     async def _chunk(self, part: Mapping[int, Sequence[Record]]) -> Chunk:
         chunk = Chunk()
         dead, now_ms = self._guard.counts.dead, wall_clock_ms()
         for partition, records in part.items():
             for record in records:
-                if self._erased(chunk, record):
-                    continue
-                fields = self._plain(record, now_ms) or self._guarded(record, partition)
-                if fields is not None:
-                    try:
-                        await self._put(chunk, *fields, partition)
-                    except InvalidEvent as error:
-                        self._guard.reject(message_of(self._reader.topic, partition, record), error)
+                if not self._taken(chunk, record, partition, now_ms):
+                    await self._take(chunk, record, partition)
             chunk.moves[partition] = (self._positions.get(partition), records[-1].offset + 1)
         if self._guard.counts.dead > dead:
             await asyncio.to_thread(self._guard.flush)
         return chunk
+
+    def _taken(self, chunk: Chunk, record: Record, partition: int, now_ms: int) -> bool:
+        """Takes a message that needs no closer look, as nearly all do; False for one that does."""
+        if record.value is None or not record.key or replay_stage(record) is not None:
+            return False
+        try:
+            full_name, fields = self._codec.decode_record(record.value)
+        except UndecodableEvent:
+            return False
+        time_ms = fields.get(_TIMES.get(full_name, ""))
+        if not believed(time_ms, now_ms=now_ms, max_future_ms=self._max_future_ms):
+            return False
+        if full_name == PositionReached.FULL_NAME:
+            self._put_marks(chunk, fields, partition)
+            return True
+        known = (fields["group"], fields["epoch"]) in self._ttls_ms and fields["level"] in _LEVELS
+        if known:
+            self._put_tile(chunk, fields)
+        return known
+
+    async def _take(self, chunk: Chunk, record: Record, partition: int) -> None:
+        """Takes any message; one that is refused is put with the dead letters."""
+        if self._erased(chunk, record):
+            return
+        message = message_of(self._reader.topic, partition, record)
+        event = self._guard.accept(message)
+        if isinstance(event, PositionReached):
+            self._put_marks(chunk, event.to_record(), partition)
+        elif isinstance(event, FeatureTile):
+            try:
+                await self._learn(event)
+                self._put_tile(chunk, event.to_record())
+            except InvalidEvent as error:
+                self._guard.reject(message, error)
 
     def _erased(self, chunk: Chunk, record: Record) -> bool:
         """Takes a tile's key without a value, which is how a tile is forgotten."""
@@ -112,49 +155,32 @@ class MaterializerService(Service):
         chunk.erase_tile(store_key(self._prefix, group, epoch, tile.entity), store_field(tile.level, tile.start_ms))
         return True
 
-    def _plain(self, record: Record, now_ms: int) -> tuple[str, Fields] | None:
-        """Type and fields of a message that needs no closer look, as nearly all do; None for one that does."""
-        if not record.key or replay_stage(record) is not None:
-            return None
-        try:
-            full_name, fields = self._codec.decode_record(record.value)
-        except UndecodableEvent:
-            return None
-        time_ms = fields.get(_TIMES.get(full_name, ""))
-        return (full_name, fields) if believed(time_ms, now_ms=now_ms, max_future_ms=self._max_future_ms) else None
+    def _put_tile(self, chunk: Chunk, fields: Fields) -> None:
+        """Takes a tile of a known group and level."""
+        group, epoch = fields["group"], fields["epoch"]
+        key = store_key(self._prefix, group, epoch, fields["entity"])
+        value = store_value(fields["rank"], fields["seq"], fields["state"])
+        chunk.put_tile(key, _field(fields["level"], fields["start_ms"]), value, self._ttls_ms[group, epoch])
 
-    def _guarded(self, record: Record, partition: int) -> tuple[str, Fields] | None:
-        """The same of any message; one that is refused is put with the dead letters."""
-        event = self._guard.accept(message_of(self._reader.topic, partition, record))
-        return None if event is None else (event.FULL_NAME, event.to_record())
+    def _put_marks(self, chunk: Chunk, fields: Fields, partition: int) -> None:
+        marks = chunk.marks.setdefault(visible_key(self._prefix, fields["topic"]), {})
+        for one in (fields, *fields["others"]):
+            marks[f"{partition}:{one['partition']}"] = one["offset"]
+            if one["event_ms"]:
+                marks[f"latest:{one['partition']}"] = one["event_ms"]
 
-    async def _put(self, chunk: Chunk, full_name: str, fields: Fields, partition: int) -> None:
-        if full_name == FeatureTile.FULL_NAME:
-            group, epoch, level = fields["group"], fields["epoch"], _LEVELS.get(fields["level"])
-            if level is None:
-                raise InvalidEvent(f"a tile of level {fields['level']!r}; there are {', '.join(Level)}")
-            key = store_key(self._prefix, group, epoch, fields["entity"])
-            value = store_value(fields["rank"], fields["seq"], fields["state"])
-            ttl_ms = await self._ttl_ms(group, epoch)
-            chunk.put_tile(key, store_field(level, fields["start_ms"]), value, ttl_ms)
-        elif full_name == PositionReached.FULL_NAME:
-            marks = chunk.marks.setdefault(visible_key(self._prefix, fields["topic"]), {})
-            for one in (fields, *fields["others"]):
-                marks[f"{partition}:{one['partition']}"] = one["offset"]
-                if one["event_ms"]:
-                    marks[f"latest:{one['partition']}"] = one["event_ms"]
-
-    async def _ttl_ms(self, group: str, epoch: int) -> int | None:
-        """How long an entity of a group is kept after its last write; None for ever."""
-        place = (group, epoch)
+    async def _learn(self, tile: FeatureTile) -> None:
+        """Finds out how long a group keeps its entities; raises InvalidEvent for a group or a level that is unknown."""
+        place = (tile.group, tile.epoch)
+        if tile.level not in _LEVELS:
+            raise InvalidEvent(f"a tile of level {tile.level!r}; there are {', '.join(Level)}")
         if place not in self._ttls_ms:
             applied = self._catalog.catalog.groups.get(place)
             if applied is None:  # it was applied before its first tile was written, so it is only a matter of reading
                 applied = (await self._catalog.up_to_date()).groups.get(place)
             if applied is None:
-                raise InvalidEvent(f"a tile of group {group!r}, epoch {epoch}, which was never applied")
+                raise InvalidEvent(f"a tile of group {tile.group!r}, epoch {tile.epoch}, which was never applied")
             self._ttls_ms[place] = applied.group.kept_ms
-        return self._ttls_ms[place]
 
     async def _stored_positions(self) -> dict[int, int]:
         return await self._persistently(self._writer.positions)
@@ -166,7 +192,7 @@ class MaterializerService(Service):
         self._reader.seek(await self._reader.beginnings() | stored)
 
     async def _persistently(self, ask: Callable[[], Awaitable[Reply]]) -> Reply:
-        """Asks the store until it answers; meanwhile nothing is read, so memory stays bounded."""
+        """Asks the store until it answers; meanwhile at most one more poll is read, so memory stays bounded."""
         wait_s = FIRST_WAIT_S
         while True:
             try:
@@ -179,6 +205,11 @@ class MaterializerService(Service):
             else:
                 self.waiting = ""
                 return reply
+
+
+@lru_cache(maxsize=100_000)
+def _field(level: str, start_ms: int) -> bytes:
+    return store_field(_LEVELS[level], start_ms)
 
 
 def _parts(polled: Mapping[int, Sequence[Record]]) -> Iterator[dict[int, Sequence[Record]]]:
