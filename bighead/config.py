@@ -30,6 +30,7 @@ VARIABLES: dict[str, str] = {
     "BIGHEAD_LAKE": "folder or URL under which the Delta tables lie",
     "BIGHEAD_STATE": "folder of the stream worker's local state",
     "BIGHEAD_SERVER_NAME": "name of this model server in events",
+    "BIGHEAD_MODEL_MEMORY_MB": "memory that loaded models may take together in a server, MB",
     "BIGHEAD_ACTOR": "who commands are attributed to",
     "BIGHEAD_MAX_FUTURE_MS": "how far in the future an event's time may lie, milliseconds",
 }
@@ -55,13 +56,14 @@ class Settings:
     lake: str
     state: Path
     server_name: str
+    model_memory_mb: int
     actor: str
     max_future_ms: int
 
     def __post_init__(self) -> None:
         for name in ("grpc", "http", "console", "flink"):
             split_address(getattr(self, name), f"BIGHEAD_{name.upper()}")
-        for name in ("partitions", "replication"):
+        for name in ("partitions", "replication", "model_memory_mb"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"BIGHEAD_{name.upper()} is {getattr(self, name)}; it must be 1 or more")
 
@@ -102,6 +104,7 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         lake=values["BIGHEAD_LAKE"],
         state=Path(values["BIGHEAD_STATE"]),
         server_name=values["BIGHEAD_SERVER_NAME"],
+        model_memory_mb=_integer(values, "BIGHEAD_MODEL_MEMORY_MB"),
         actor=values["BIGHEAD_ACTOR"],
         max_future_ms=_integer(values, "BIGHEAD_MAX_FUTURE_MS"),
     )
@@ -135,6 +138,7 @@ def _defaults(home: Path) -> dict[str, str]:
         "BIGHEAD_STATE": str(home / "state"),
         "BIGHEAD_SERVER_NAME": "server-1",
         "BIGHEAD_ACTOR": getpass.getuser(),
+        "BIGHEAD_MODEL_MEMORY_MB": "4096",
         "BIGHEAD_MAX_FUTURE_MS": str(24 * 60 * 60 * 1000),
     }
 

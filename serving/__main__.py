@@ -5,27 +5,31 @@ import logging
 import signal
 import sys
 
+from bighead import config
 from bighead.client.catalog import CatalogFollower
 from bighead.client.online import OnlineReader
 from bighead.client.publish import Publisher
 from bighead.client.staleness import StalenessFollower
 from bighead.client.store import pipeline_of
 from bighead.clock import wall_clock_ms
-from bighead.config import Settings, load
+from bighead.config import Settings
 from bighead.errors import BigheadError
 from bighead.events.base import Event
 from bighead.events.codec import Codec
 from bighead.events.dead_letters import DeadLetters
 from bighead.events.guard import Guard
 from bighead.events.topics import PREDICTIONS, SERVING_EVENTS, topic_name
-from bighead.events.types import ServerStarted, ServerStopped
+from bighead.events.types import ModelRecord, ServerStarted, ServerStopped
 from serving import rest
 from serving.deployments import DeploymentFollower
 from serving.grpc_server import GrpcServer
 from serving.host import ModelHost
 from serving.http_server import HttpServer
+from serving.loading import load
 from serving.prediction_log import PredictionLog
 from serving.predictor import Predictor
+from serving.snapshot import LoadedModel
+from serving.trial import try_out
 
 _log = logging.getLogger("serving")
 GRACE_S = 10.0
@@ -48,7 +52,8 @@ class Server:
         self._staleness = StalenessFollower(settings, self._catalog.current)
         reader = OnlineReader(self._store, prefix, self._catalog.current, self._staleness.current)
         self._predictor = Predictor(reader, self._log, wall_clock_ms)
-        host = ModelHost(self._predictor, name, self._report, wall_clock_ms)
+        budget = settings.model_memory_mb << 20
+        host = ModelHost(self._predictor, name, self._report, wall_clock_ms, load_after_trial, budget)
         guard = Guard(codec, DeadLetters(settings, codec), f"server/{name}", settings)
         self._ready = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -106,6 +111,13 @@ class Server:
             _log.warning("events of this server may be missing: %s", error)
 
 
+def load_after_trial(
+    name: str, version: int, record: ModelRecord, room_bytes: int
+) -> tuple[LoadedModel, dict[str, float]]:
+    """Loads a version as a server does."""
+    return load(name, version, record, try_out, room_bytes)
+
+
 async def serve(settings: Settings) -> None:
     """Serves until SIGTERM or SIGINT, which may also come while it starts."""
     stopped = asyncio.Event()
@@ -128,7 +140,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for every schema would hide ours
     try:
-        asyncio.run(serve(load()))
+        asyncio.run(serve(config.load()))
     except BigheadError as error:
         _log.error("%s", error)
         return 1

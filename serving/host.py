@@ -14,13 +14,14 @@ from bighead.events.base import Event
 from bighead.events.types import ModelLoaded, ModelLoadFailed, ModelRecord, ModelSwapped
 from bighead.registry.deployments import Deployment, Load, Swap, Unload, next_step
 from bighead.registry.state import Traffic
-from serving.loading import LoadFailed, load
+from serving.loading import LoadFailed, return_memory
 from serving.predictor import Predictor
 from serving.snapshot import LoadedModel, Served, Snapshot
 
 _log = logging.getLogger(__name__)
 
-Loader = Callable[[str, int, ModelRecord], tuple[LoadedModel, dict[str, float]]]
+Loader = Callable[[str, int, ModelRecord, int], tuple[LoadedModel, dict[str, float]]]
+"""Loads a version of a model by its record, which may take so many bytes."""
 
 
 @dataclass(slots=True)
@@ -43,13 +44,15 @@ class ModelHost:
         server: str,
         report: Callable[[Event], None],
         clock_ms: Callable[[], int],
-        loader: Loader = load,
+        loader: Loader,
+        budget_bytes: int,
     ) -> None:
         self._predictor = predictor
         self._server = server
         self._report = report
         self._clock_ms = clock_ms
         self._loader = loader
+        self._budget_bytes = budget_bytes
         self._held: dict[str, _Held] = {}
 
     @property
@@ -96,7 +99,7 @@ class ModelHost:
             return
         record = wanted.records[version]
         try:
-            loaded, seconds = self._loader(model, version, record)
+            loaded, seconds = self._loader(model, version, record, self._room_bytes())
         except LoadFailed as failure:
             held.failed.add(version)
             self._report(
@@ -125,6 +128,10 @@ class ModelHost:
                 at_ms=self._clock_ms(),
             )
         )
+
+    def _room_bytes(self) -> int:
+        used = sum(loaded.memory_bytes for held in self._held.values() for loaded in held.versions.values())
+        return self._budget_bytes - used
 
     def _stand_in(self, model: str, held: _Held, wanted: Deployment | None) -> None:
         """A server that starts while the live version is broken serves what the others kept: the one before it."""
@@ -158,6 +165,7 @@ class ModelHost:
         if held.serving == version:
             held.serving = None
         self._replace(model, held)
+        return_memory()
         _log.info("model %r: version %d was dropped", model, version)
 
     def _replace(self, model: str, held: _Held) -> None:

@@ -3,6 +3,7 @@
 Knows ONNX Runtime; nothing that a model file holds is executed as code, and nothing outside the file is read.
 """
 
+import ctypes
 import json
 import logging
 import math
@@ -10,6 +11,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -30,6 +32,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 _log = logging.getLogger(__name__)
 _EXTERNAL = 1
+_MB = 1 << 20
 _WARM_RUNS = 5
 _INLINE_S = 500e-6
 _MAX_INLINE_ROWS = 256
@@ -60,6 +63,7 @@ _RUN_ERRORS = (
 )
 
 Run = Callable[[Mapping[str, Array]], list[Array]]
+Trial = Callable[[Path, ModelRecord], int]
 
 
 class LoadFailed(ArtifactError):
@@ -84,14 +88,40 @@ class Steps:
         self.seconds[name] = perf_counter() - started
 
 
-def load(name: str, version: int, record: ModelRecord) -> tuple[LoadedModel, dict[str, float]]:
-    """The model and the seconds that each step took; raises LoadFailed whatever goes wrong."""
+def load(
+    name: str, version: int, record: ModelRecord, trial: Trial | None = None, room_bytes: int | None = None
+) -> tuple[LoadedModel, dict[str, float]]:
+    """The model and the seconds that each step took; raises LoadFailed whatever goes wrong.
+
+    trial: tries the file first, where a crash hurts nobody, and says how many bytes of memory it needs. room_bytes: how
+    many it may take.
+    """
     steps = Steps()
     try:
-        return _load(name, version, record, steps), steps.seconds
+        return _load(name, version, record, steps, trial, room_bytes), steps.seconds
     except Exception as error:
         _log.warning("model %r version %d failed in step %r", name, version, steps.current, exc_info=error)
         raise LoadFailed(steps.current, f"{type(error).__name__}: {error}") from error
+
+
+def return_memory() -> None:
+    """Gives what dropped models leave behind back to the system, where the C library can (glibc keeps it else)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+def prove(name: str, version: int, path: Path, record: ModelRecord, steps: Steps) -> LoadedModel:
+    """A verified file as a model that answers its golden rows."""
+    with steps.step("load"):
+        session = _session(path)
+        signature = compiled(record.signature.inputs, record.signature.outputs, _inputs(session), _outputs(session))
+    run = _runner(name, version, session, signature)
+    with steps.step("golden"):
+        tensors = _check_golden(record, signature, run)
+    with steps.step("warm"):
+        inline_rows = _warm(tensors, run)
+    return LoadedModel(name, version, signature, record.join, run, inline_rows)
 
 
 def check_outline(path: Path) -> None:
@@ -112,21 +142,28 @@ def check_outline(path: Path) -> None:
             )
 
 
-def _load(name: str, version: int, record: ModelRecord, steps: Steps) -> LoadedModel:
+def _load(
+    name: str, version: int, record: ModelRecord, steps: Steps, trial: Trial | None, room_bytes: int | None
+) -> LoadedModel:
     with tempfile.TemporaryDirectory(prefix="bighead-model-") as folder:
         with steps.step("fetch"):
             path = fetch(record.artifact_uri, record.artifact_sha256, record.artifact_size, Path(folder))
         with steps.step("verify"):
             check_outline(path)
-        with steps.step("load"):
-            session = _session(path)
-            signature = compiled(record.signature.inputs, record.signature.outputs, _inputs(session), _outputs(session))
-    run = _runner(name, version, session, signature)
-    with steps.step("golden"):
-        tensors = _check_golden(record, signature, run)
-    with steps.step("warm"):
-        inline_rows = _warm(tensors, run)
-    return LoadedModel(name, version, signature, record.join, run, inline_rows)
+        needed = 0
+        if trial is not None:
+            with steps.step("trial"):
+                needed = trial(path, record)
+                _check_room(needed, room_bytes)
+        return replace(prove(name, version, path, record, steps), memory_bytes=needed)
+
+
+def _check_room(needed: int, room_bytes: int | None) -> None:
+    if room_bytes is not None and needed > room_bytes:
+        raise ArtifactError(
+            f"it needs {needed / _MB:.0f} MB of memory and {max(0, room_bytes) / _MB:.0f} MB of the budget are left; "
+            "raise BIGHEAD_MODEL_MEMORY_MB, or take another model out of use"
+        )
 
 
 def _session(path: Path) -> ort.InferenceSession:

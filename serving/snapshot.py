@@ -22,7 +22,10 @@ UnitOf = Callable[[str | None], str]
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A proven version in memory. Up to `inline_rows` it is run on the event loop: a thread hop would cost more."""
+    """A proven version in memory. Up to `inline_rows` it is run on the event loop: a thread hop would cost more.
+
+    memory_bytes: what its trial took; 0 where it had none.
+    """
 
     name: str
     version: int
@@ -30,6 +33,7 @@ class LoadedModel:
     join: str | None
     run: Callable[[Mapping[str, Array]], list[Array]]
     inline_rows: int
+    memory_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,25 +16,28 @@ from serving.snapshot import LoadedModel
 from tests.unit.serving.fakes import NOW_MS, FakeLog, FakeReader
 from tests.unit.serving.models import times_stored
 
+MODEL_BYTES = 10 << 20
+
 
 class Hosted:
     """A host with its predictor, the events that it reported and the versions that it was asked to load."""
 
-    def __init__(self, record: ModelRecord, broken: Iterable[int] = ()) -> None:
+    def __init__(self, record: ModelRecord, broken: Iterable[int] = (), budget_bytes: int = 100 * MODEL_BYTES) -> None:
         self.broken = set(broken)
         self.events: list[Event] = []
         self.loads: list[int] = []
         self.record = record
         self.predictor = Predictor(FakeReader(), FakeLog(), lambda: NOW_MS)
-        self.host = ModelHost(self.predictor, "server-1", self.events.append, lambda: NOW_MS, self.load)
+        self.host = ModelHost(self.predictor, "server-1", self.events.append, lambda: NOW_MS, self.load, budget_bytes)
         self._commands = 0
 
-    def load(self, name: str, version: int, record: ModelRecord) -> tuple[LoadedModel, dict[str, float]]:
+    def load(
+        self, name: str, version: int, record: ModelRecord, room_bytes: int
+    ) -> tuple[LoadedModel, dict[str, float]]:
         self.loads.append(version)
         if version in self.broken:
             raise LoadFailed("golden", f"version {version} is broken")
-        model, seconds = load(name, version, record)
-        return model, seconds
+        return load(name, version, record, lambda *_: MODEL_BYTES, room_bytes)
 
     def deploy(self, live: int, previous: int | None = None, *, live_only: bool = False) -> None:
         self._commands += 1
@@ -72,10 +75,22 @@ def test_the_first_deployment_loads_and_swaps(record: ModelRecord) -> None:
     assert isinstance(loaded, ModelLoaded)
     assert (loaded.artifact_sha256, list(loaded.steps)) == (
         record.artifact_sha256,
-        ["fetch", "verify", "load", "golden", "warm"],
+        ["fetch", "verify", "trial", "load", "golden", "warm"],
     )
     assert isinstance(swapped, ModelSwapped)
     assert (swapped.previous_version, swapped.command_id, swapped.at_ms) == (None, "c1", NOW_MS)
+
+
+def test_a_version_for_which_there_is_no_memory_is_refused_and_the_old_one_answers_on(record: ModelRecord) -> None:
+    hosted = Hosted(record, budget_bytes=MODEL_BYTES * 3 // 2)
+    hosted.deploy(1)
+    hosted.told()
+    hosted.deploy(2, 1)
+    (failed,) = hosted.events
+    assert isinstance(failed, ModelLoadFailed)
+    assert (failed.version, failed.kept_version, failed.step) == (2, 1, "trial")
+    assert "10 MB of memory and 5 MB of the budget are left" in failed.error
+    assert hosted.serving == (1, [1])
 
 
 def test_the_version_before_is_kept_and_older_ones_are_dropped(record: ModelRecord) -> None:
