@@ -22,7 +22,7 @@ from bighead.events.headers import cloud_event
 from bighead.events.kafka import LOGGER, producer_config
 from bighead.events.log import end_offsets
 from bighead.events.topics import FEATURES_STATE, topic_name
-from bighead.events.types import FeatureTile
+from bighead.events.types import FeatureTile, SourceOffset
 from bighead.features.tiles import STREAM_RANK, StateCodec, TileKey, log_key, positions_key, store_key
 from bighead.features.windows import DAY_MS, Level
 from bighead.local.parts import INFRASTRUCTURE
@@ -88,20 +88,19 @@ def _messages(settings: Settings, topic: str, tiles: int) -> Iterator[tuple[str,
         for number in range(tiles):
             start_ms = midnight_ms - (number % TILES_A_KEY) * DAY_MS
             key = TileKey(f'["account-{number // TILES_A_KEY}"]', Level.DAY, start_ms)
-            fields = {
-                "group": group.name,
-                "epoch": 1,
-                "level": key.level,
-                "start_ms": start_ms,
-                "entity": key.entity,
-                "rank": STREAM_RANK,
-                "seq": 5,
-                "latest_ms": start_ms,
-                "positions": [{"partition": 0, "offset": number}],
-                "state": state,
-            }
-            value = codec.encode_fields(FeatureTile.FULL_NAME, fields, topic)
-            yield log_key(group.name, 1, key, STREAM_RANK), value
+            tile = FeatureTile(
+                group=group.name,
+                epoch=1,
+                level=key.level,
+                start_ms=start_ms,
+                entity=key.entity,
+                rank=STREAM_RANK,
+                seq=5,
+                latest_ms=start_ms,
+                positions=(SourceOffset(partition=0, offset=number),),
+                state=state,
+            )
+            yield log_key(group.name, 1, key, STREAM_RANK), codec.encode(tile, topic)
 
 
 def _reflects_all(settings: Settings, store: "redis.Redis") -> bool:

@@ -11,6 +11,7 @@ from typing import TypeAlias
 from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch
 
 from bighead.errors import InvalidEvent, PlatformError, UndecodableEvent
+from bighead.events.binary import bytes_bytes, long_bytes, text_bytes
 from bighead.events.codec import Codec
 from bighead.events.types import FeatureTile
 from bighead.features.cache import ByteCache
@@ -27,8 +28,9 @@ MEMTABLE_BYTES = 16 * 1024 * 1024
 """Of a table that RocksDB fills; while one is written to the disk the next is filled."""
 BLOCK_CACHE_BYTES = 16 * 1024 * 1024
 _BLOOM_BITS = 10
-_DECODED_BYTES, _DECODED_RATIO = 500, 4
+_DECODED_BYTES, _DECODED_RATIO = 700, 4
 """What a decoded tile needs besides its bytes, and for each of them; measured with small states."""
+_END = b"\x00"
 _TILE = b"t"
 _OFFSETS = b"o"
 _STATE = b"s"
@@ -49,6 +51,7 @@ class TileStore:
         self._codec = codec
         self._state_topic = state_topic
         self._cache: ByteCache[Tile] = ByteCache(cached_bytes)
+        self._heads: dict[tuple[tuple[str, int], Level], bytes] = {}
         self._staged: dict[str, tuple[Tile | None, bytes | None]] = {}
 
     def close(self) -> None:
@@ -67,21 +70,31 @@ class TileStore:
         return tiles
 
     def encode(self, member: Member, tile: Tile) -> bytes:
-        """A tile as it lies on the state topic."""
+        """A tile as it lies on the state topic: a FeatureTile, whose first fields are the same for all of a level."""
+        head = self._heads.get((member.place, tile.key.level)) or self._head(member, tile.key.level)
+        positions = [long_bytes(where) + long_bytes(offset) for where, offset in tile.positions]
+        if positions:
+            positions.insert(0, long_bytes(len(positions)))
+        return b"".join(
+            (
+                head,
+                long_bytes(tile.key.start_ms),
+                text_bytes(tile.key.entity),
+                long_bytes(tile.rank),
+                long_bytes(tile.seq),
+                long_bytes(tile.latest_ms),
+                *positions,
+                _END,
+                bytes_bytes(member.codec.encode(tile.state)),
+            )
+        )
+
+    def _head(self, member: Member, level: Level) -> bytes:
         name, epoch = member.place
-        fields = {
-            "group": name,
-            "epoch": epoch,
-            "level": tile.key.level,
-            "start_ms": tile.key.start_ms,
-            "entity": tile.key.entity,
-            "rank": tile.rank,
-            "seq": tile.seq,
-            "latest_ms": tile.latest_ms,
-            "positions": [{"partition": where, "offset": offset} for where, offset in tile.positions],
-            "state": member.codec.encode(tile.state),
-        }
-        return self._codec.encode_fields(FeatureTile.FULL_NAME, fields, self._state_topic)
+        frame = self._codec.frame_of(FeatureTile.FULL_NAME, self._state_topic)
+        head = frame + text_bytes(name) + long_bytes(epoch) + text_bytes(level)
+        self._heads[member.place, level] = head
+        return head
 
     def _tile(self, codec: StateCodec, value: bytes) -> Tile:
         event = self._codec.decode(value)

@@ -4,7 +4,7 @@ Pure. A general writer looks at the schema again for each value; these look once
 """
 
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 Write: TypeAlias = Callable[[Any], bytes]
@@ -62,22 +62,3 @@ WRITERS: Mapping[str, Write] = {
     "bytes": bytes_bytes,
 }
 """By the name of Avro's type."""
-
-
-def writer_of(schema: Any) -> Write:
-    """What writes values of primitives, and of arrays and records of them; raises KeyError for other schemas."""
-    if isinstance(schema, str):
-        return WRITERS[schema]
-    if schema["type"] == "array":
-        return _array_writer(writer_of(schema["items"]))
-    if schema["type"] == "record":
-        return _record_writer([(one["name"], writer_of(one["type"])) for one in schema["fields"]])
-    return WRITERS[schema["type"]]
-
-
-def _array_writer(write: Write) -> Write:
-    return lambda items: long_bytes(len(items)) + b"".join(map(write, items)) + b"\x00" if items else b"\x00"
-
-
-def _record_writer(fields: Sequence[tuple[str, Write]]) -> Write:
-    return lambda record: b"".join([write(record[name]) for name, write in fields])

@@ -18,7 +18,6 @@ from fastavro.validation import ValidationError, validate
 
 from bighead.errors import ConfigError, InvalidEvent, UndecodableEvent
 from bighead.events.base import Event
-from bighead.events.binary import Write, writer_of
 from bighead.events.schema_registry import SchemaRegistry, Stored
 from bighead.events.schemas import full_name_of, platform_schemas, subject_of, types_of
 from bighead.events.types import EVENT_TYPES
@@ -58,7 +57,6 @@ class Codec:
         self._unknown_until_s: dict[int, float] = {}
         self._event_writers: dict[tuple[str, str], _Writer] = {}
         self._record_writers: dict[tuple[str, str], _Writer] = {}
-        self._short_writers: dict[tuple[str, str], tuple[bytes, Write]] = {}
 
     def close(self) -> None:
         """Closes the connection to the registry."""
@@ -69,10 +67,9 @@ class Codec:
         writer = self._event_writers.get((topic, event.FULL_NAME)) or self._event_writer(topic, event.FULL_NAME)
         return _write(writer, event.FULL_NAME, event.to_record())
 
-    def encode_fields(self, full_name: str, fields: Mapping[str, Any], topic: str) -> bytes:
-        """A platform event given as its fields, all there and of the right types: for what is written often."""
-        frame, write = self._short_writers.get((topic, full_name)) or self._short_writer(topic, full_name)
-        return frame + write(fields)
+    def frame_of(self, full_name: str, topic: str) -> bytes:
+        """What stands before the Avro of a platform event: for those who write it themselves, as it is so often."""
+        return (self._event_writers.get((topic, full_name)) or self._event_writer(topic, full_name)).frame
 
     def encode_record(self, topic: str, full_name: str, record: Mapping[str, Any]) -> bytes:
         """A user's event, under the schema that was the latest of `{topic}-{full_name}` when it was first needed."""
@@ -183,11 +180,6 @@ class Codec:
             )
         writer = self._event_writers[topic, full_name] = _Writer(FRAME.pack(0, schema_id), _parsed(schema))
         return writer
-
-    def _short_writer(self, topic: str, full_name: str) -> tuple[bytes, Write]:
-        writer = self._event_writer(topic, full_name)
-        short = self._short_writers[topic, full_name] = (writer.frame, writer_of(platform_schemas()[full_name]))
-        return short
 
     def _record_writer(self, topic: str, full_name: str) -> _Writer:
         stored = self.registry.latest(subject_of(topic, full_name))

@@ -29,6 +29,8 @@ class Level(StrEnum):
     ALL = "all"
     BASE = "base"
 
+    __hash__ = str.__hash__  # an enumeration's own is written in Python, and keys of tiles are hashed for every event
+
 
 SIZES_MS: dict[Level, int] = {Level.DAY: DAY_MS, Level.HOUR: HOUR_MS, Level.FIVE_MINUTES: FIVE_MINUTES_MS}
 """The bounded levels, coarse first. Each size divides the one before it."""

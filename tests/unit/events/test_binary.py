@@ -8,8 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bighead.events.binary import WRITERS, long_bytes, writer_of
-from bighead.events.schemas import platform_schemas
+from bighead.events.binary import WRITERS, long_bytes
 
 LONGS = st.integers(-(2**63), 2**63 - 1)
 VALUES = st.one_of(
@@ -19,20 +18,6 @@ VALUES = st.one_of(
     st.tuples(st.just("boolean"), st.booleans()),
     st.tuples(st.just("string"), st.text()),
     st.tuples(st.just("bytes"), st.binary()),
-)
-TILES = st.fixed_dictionaries(
-    {
-        "group": st.text(),
-        "epoch": st.integers(0, 1000),
-        "level": st.sampled_from(["5m", "1h", "1d", "all"]),
-        "start_ms": LONGS,
-        "entity": st.text(),
-        "rank": st.integers(0, 1),
-        "seq": LONGS,
-        "latest_ms": LONGS,
-        "positions": st.lists(st.fixed_dictionaries({"partition": st.integers(0, 99), "offset": LONGS}), max_size=3),
-        "state": st.binary(),
-    }
 )
 
 
@@ -53,12 +38,6 @@ def written(schema: Any, value: Any) -> bytes:
 def test_bytes_are_those_of_any_avro_writer(one: tuple[str, Any]) -> None:
     kind, value = one
     assert WRITERS[kind](value) == written(kind, value)
-
-
-@given(tile=TILES)
-def test_a_tile_is_written_as_any_avro_writer_does(tile: dict[str, Any]) -> None:
-    schema = platform_schemas()["bighead.v1.FeatureTile"]
-    assert writer_of(schema)(tile) == written(schema, tile)
 
 
 @pytest.mark.parametrize("value", [2**63, -(2**63) - 1])

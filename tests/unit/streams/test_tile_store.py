@@ -8,7 +8,7 @@ import pytest
 from bighead.errors import InvalidEvent, PlatformError
 from bighead.events.codec import Codec
 from bighead.events.schemas import platform_schemas, subject_of
-from bighead.events.types import FeatureTile
+from bighead.events.types import FeatureTile, SourceOffset
 from bighead.features import Aggregation, EventSource, GroupBy, Op
 from bighead.features.compiled import compile_group
 from bighead.features.tiles import STREAM_RANK, Tile, TileKey, log_key
@@ -19,6 +19,7 @@ from streams.tile_store import MOST_BYTES, MemberTiles, TileStore
 from tests.lane_kit import member
 
 TOPIC = "bighead.features.state.v1"
+Positions = tuple[tuple[int, int], ...]
 COLUMNS = {"at_ms": ValueType.LONG, "carrier": ValueType.STRING, "delay": ValueType.LONG}
 GROUP = compile_group(
     GroupBy("g", EventSource("flights", "flights", "at_ms"), ["carrier"], [Aggregation("delay", Op.SUM)]), COLUMNS
@@ -99,6 +100,27 @@ def test_what_was_committed_is_there_after_a_restart(disk: Disk) -> None:
     assert disk.store.offsets(("g", 1)) == {0: 5, 1: 9}
     assert disk.store.offsets(("g", 2)) is None
     assert disk.store.state_offsets() == {2: 12}
+
+
+@pytest.mark.parametrize("positions", [(), ((0, 0),), ((3, 2**40), (0, 7))])
+@pytest.mark.parametrize("start_ms", [0, 1_795_270_000_000])
+def test_a_tile_is_written_as_any_avro_writer_does(disk: Disk, positions: Positions, start_ms: int) -> None:
+    key = TileKey('["Ñ"]', Level.HOUR, start_ms)
+    made = Tile(key, STREAM_RANK, 2**40, start_ms + 5, positions, (2**40, -(2**62)))
+    event = FeatureTile(
+        group="g",
+        epoch=1,
+        level=key.level,
+        start_ms=start_ms,
+        entity=key.entity,
+        rank=STREAM_RANK,
+        seq=made.seq,
+        latest_ms=made.latest_ms,
+        positions=tuple(SourceOffset(partition=where, offset=offset) for where, offset in positions),
+        state=disk.member.codec.encode(made.state),
+    )
+
+    assert disk.store.encode(disk.member, made) == disk.codec.encode(event, TOPIC)
 
 
 def test_changes_of_a_step_are_seen_by_it_before_they_are_committed(disk: Disk) -> None:
