@@ -6,7 +6,6 @@ their values in another order are compared within their rank error.
 """
 
 import json
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,7 +24,7 @@ from bighead.config import Settings
 from bighead.errors import ConfigError
 from bighead.events.codec import Codec
 from bighead.events.log import read_log
-from bighead.events.served import served_features
+from bighead.events.served import chosen, served_features
 from bighead.events.topics import MONITORING, PREDICTIONS, RUNS, topic_name
 from bighead.events.types import HealthCheck, HealthChecked, MetricComputed, PredictionServed
 from bighead.features.catalog import Catalog
@@ -181,7 +180,7 @@ def read_served(
         and (model is None or event.model == model)
         and (from_ms is None or event.as_of_ms >= from_ms)
         and (to_ms is None or event.as_of_ms < to_ms)
-        and (share >= 1.0 or zlib.crc32(event.prediction_id.encode()) < share * 2**32)
+        and chosen(event.prediction_id, share)
     ]
 
 

@@ -6,6 +6,7 @@ Every variable is one row of `VARIABLES`; docker-compose.yml and the Kubernetes 
 
 import getpass
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ VARIABLES: dict[str, str] = {
     "BIGHEAD_STATE": "folder of the stream worker's local state",
     "BIGHEAD_SERVER_NAME": "name of this model server in events",
     "BIGHEAD_MODEL_MEMORY_MB": "memory that loaded models may take together in a server, MB",
+    "BIGHEAD_LOG_SHARE": "share of the predictions that a server logs, 0 to 1",
+    "BIGHEAD_LOG_REDACTED": "features and inputs that a server leaves out of its log, comma-separated",
     "BIGHEAD_ACTOR": "who commands are attributed to",
     "BIGHEAD_MAX_FUTURE_MS": "how far in the future an event's time may lie, milliseconds",
 }
@@ -57,6 +60,8 @@ class Settings:
     state: Path
     server_name: str
     model_memory_mb: int
+    log_share: float
+    log_redacted: str
     actor: str
     max_future_ms: int
 
@@ -105,6 +110,8 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         state=Path(values["BIGHEAD_STATE"]),
         server_name=values["BIGHEAD_SERVER_NAME"],
         model_memory_mb=_integer(values, "BIGHEAD_MODEL_MEMORY_MB"),
+        log_share=_share(values, "BIGHEAD_LOG_SHARE"),
+        log_redacted=values["BIGHEAD_LOG_REDACTED"],
         actor=values["BIGHEAD_ACTOR"],
         max_future_ms=_integer(values, "BIGHEAD_MAX_FUTURE_MS"),
     )
@@ -139,6 +146,8 @@ def _defaults(home: Path) -> dict[str, str]:
         "BIGHEAD_SERVER_NAME": "server-1",
         "BIGHEAD_ACTOR": getpass.getuser(),
         "BIGHEAD_MODEL_MEMORY_MB": "4096",
+        "BIGHEAD_LOG_SHARE": "1.0",
+        "BIGHEAD_LOG_REDACTED": "",
         "BIGHEAD_MAX_FUTURE_MS": str(24 * 60 * 60 * 1000),
     }
 
@@ -151,6 +160,16 @@ def _read_file(path: Path) -> dict[str, str]:
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read ({error}); delete it and run `bighead up` again") from error
     return {str(name): str(value) for name, value in values.items() if name in VARIABLES}
+
+
+def _share(values: Mapping[str, str], name: str) -> float:
+    try:
+        share = float(values[name])
+    except ValueError:
+        share = math.nan
+    if not 0 <= share <= 1:
+        raise ConfigError(f"{name} is {values[name]!r}; expected a share from 0 to 1, for example 0.1")
+    return share
 
 
 def _integer(values: Mapping[str, str], name: str) -> int:

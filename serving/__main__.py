@@ -46,7 +46,13 @@ class Server:
         # Two producers: a full queue of predictions must not hold up the report of a swap.
         self._events = Publisher(settings, f"bighead/server/{name}", codec=codec)
         predictions = Publisher(settings, f"bighead/server/{name}", codec=codec)
-        self._log = PredictionLog(predictions, topic_name(prefix, PREDICTIONS), name)
+        self._log = PredictionLog(
+            predictions,
+            topic_name(prefix, PREDICTIONS),
+            name,
+            share=settings.log_share,
+            redacted=[column.strip() for column in settings.log_redacted.split(",") if column.strip()],
+        )
         self._catalog = CatalogFollower(settings, codec)
         self._store = pipeline_of(settings.redis)
         self._staleness = StalenessFollower(settings, self._catalog.current)

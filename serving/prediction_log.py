@@ -6,13 +6,14 @@ A request never waits for it. What finds the queue full is dropped and counted.
 import logging
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from time import monotonic
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from bighead.errors import BigheadError
 from bighead.events.base import Event
-from bighead.events.served import split_features
+from bighead.events.served import chosen, split_features
 from bighead.events.types import PredictionServed
 from bighead.features.plan import Status
 from serving.predictor import Answer, canonical_entity
@@ -20,6 +21,7 @@ from serving.predictor import Answer, canonical_entity
 _log = logging.getLogger(__name__)
 CAPACITY_ROWS = 20_000
 _LOGGED_EVERY = 1000
+T = TypeVar("T")
 
 
 class EventPublisher(Protocol):
@@ -32,13 +34,24 @@ class EventPublisher(Protocol):
 class PredictionLog:
     """`dropped` counts predictions for which there was no room, `failed` those that could not be published."""
 
-    def __init__(self, publisher: EventPublisher, topic: str, server: str, capacity_rows: int = CAPACITY_ROWS) -> None:
+    def __init__(
+        self,
+        publisher: EventPublisher,
+        topic: str,
+        server: str,
+        capacity_rows: int = CAPACITY_ROWS,
+        share: float = 1.0,
+        redacted: Collection[str] = (),
+    ) -> None:
+        """share: how many predictions are logged, 0 to 1, by a hash of the identity; redacted: columns left out."""
         self.dropped = 0
         self.failed = 0
         self._publisher = publisher
         self._topic = topic
         self._server = server
         self._capacity_rows = capacity_rows
+        self._share = share
+        self._redacted = frozenset(redacted)
         self._queue: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
         # Rows that were put in and taken out: each is written by one thread only, so neither needs a lock.
         self._put_rows = 0
@@ -75,7 +88,10 @@ class PredictionLog:
     def _run(self) -> None:
         while (answer := self._queue.get()) is not None:
             for event in served(answer, self._server):
+                if not chosen(event.prediction_id, self._share):
+                    continue
                 try:
+                    event = without(event, self._redacted)
                     self._publisher.publish(event, key=event.entity, topic=self._topic)
                 except Exception as error:  # noqa: BLE001 - one prediction must not end the log of all others
                     self._count_failure(error)
@@ -85,6 +101,22 @@ class PredictionLog:
         self.failed += 1
         if self.failed % _LOGGED_EVERY == 1:
             _log.warning("%d predictions could not be logged so far: %s", self.failed, error)
+
+
+def without(event: PredictionServed, redacted: frozenset[str]) -> PredictionServed:
+    """The event without some features and inputs. Keys stay: outcomes are joined by them."""
+    if not redacted:
+        return event
+    return replace(
+        event,
+        features=_others(event.features, redacted),
+        collections=_others(event.collections, redacted),
+        inputs=_others(event.inputs, redacted),
+    )
+
+
+def _others(values: Mapping[str, T], redacted: frozenset[str]) -> dict[str, T]:
+    return {name: value for name, value in values.items() if name not in redacted}
 
 
 def served(answer: Answer, server: str) -> Iterator[PredictionServed]:

@@ -4,10 +4,16 @@ An Avro union cannot take in lists and maps once it is in use, so these travel a
 """
 
 import json
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
 from bighead.events.types import PredictionServed
+
+
+def chosen(prediction_id: str, share: float) -> bool:
+    """Whether a prediction belongs to a share of all, 0 to 1, by a hash of its identity: the same ones each time."""
+    return share >= 1.0 or zlib.crc32(prediction_id.encode()) < share * 2**32
 
 
 def split_features(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:

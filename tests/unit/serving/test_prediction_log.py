@@ -8,6 +8,7 @@ import pytest
 
 from bighead.errors import DeadlineExceeded, PlatformError
 from bighead.events.base import Event
+from bighead.events.served import chosen
 from bighead.events.types import PredictionServed
 from bighead.features.plan import FeatureRow
 from bighead.testing import eventually
@@ -140,3 +141,16 @@ def test_stopping_ends_in_time_and_counts_what_is_left(publisher: FakePublisher)
     log.stop(0.1)
     assert log.dropped == 10
     publisher.open.set()
+
+
+def test_a_share_is_chosen_by_identity_and_named_columns_are_left_out(publisher: FakePublisher) -> None:
+    log = PredictionLog(publisher, "t", "server-1", 10_000, share=0.25, redacted=["a", "hour"])
+    log.start()
+    publisher.open.set()
+    log.offer(answer(1_000))
+    log.stop(5.0)
+    sent = [event for event, _, _ in publisher.sent if isinstance(event, PredictionServed)]
+    assert [event.prediction_id for event in sent] == [f"id-{n}" for n in range(1_000) if chosen(f"id-{n}", 0.25)]
+    assert 180 < len(sent) < 320
+    assert all((event.features, event.inputs) == ({"b": None}, {}) for event in sent)
+    assert log.dropped == 0
