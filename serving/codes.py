@@ -14,7 +14,7 @@ MAX_MESSAGE_BYTES = 1000
 
 
 class Code(NamedTuple):
-    """What a client sees of an error class. `retry_after_ms`: when it may be tried again unchanged; None: it need not."""
+    """What a client sees of an error class. retry_after_ms: when to try again; None: it would be refused again."""
 
     status: grpc.StatusCode
     http: int

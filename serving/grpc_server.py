@@ -4,7 +4,7 @@ Requests are parsed here and not by the framework, which would answer undecodabl
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib.metadata import version as package_version
 from typing import Any, TypeAlias
 
@@ -17,8 +17,8 @@ from grpc_reflection.v1alpha import reflection
 
 from bighead.client.proto import features_pb2, inference_pb2, prediction_pb2
 from bighead.errors import BigheadError, ConfigError, InvalidInput
-from serving import messages
-from serving.codes import code
+from serving import messages, rows
+from serving.codes import Code, code, details
 from serving.predictor import Predictor
 
 _log = logging.getLogger(__name__)
@@ -32,12 +32,13 @@ _OPTIONS = (
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.so_reuseport", 0),  # a port in use is an error, not a second server that takes half of the calls
 )
-
-# Trailers are limited to some kilobytes, and what is not ASCII takes three times as many.
-MAX_DETAILS = 1000
+PUSHBACK = "grpc-retry-pushback-ms"
+"""The trailer by which gRPC's own retries know when to try again."""
 
 Context: TypeAlias = grpc.aio.ServicerContext[bytes, bytes]
 Handler = Callable[[Any, Context], Awaitable[Message]]
+Refused = Callable[[Any, Code, str], Message]
+"""What a stream answers to a request that is refused; the request is None where its bytes were no message."""
 
 
 class GrpcServer:
@@ -97,24 +98,38 @@ class _Methods:
         )
 
     async def server_metadata(self, request: inference_pb2.ServerMetadataRequest, context: Context) -> Message:
-        return inference_pb2.ServerMetadataResponse(name="bighead", version=self._version)
+        return inference_pb2.ServerMetadataResponse(
+            name="bighead", version=self._version, extensions=messages.EXTENSIONS
+        )
 
     async def model_metadata(self, request: inference_pb2.ModelMetadataRequest, context: Context) -> Message:
         snapshot = self._predictor.snapshot
         model = snapshot.version(request.name, messages.wanted_of(request.version))
         return messages.metadata(model, snapshot.models[request.name].versions)
 
-    async def model_infer(self, request: inference_pb2.ModelInferRequest, context: Context) -> Message:
+    async def model_infer(
+        self, request: inference_pb2.ModelInferRequest, context: Context
+    ) -> inference_pb2.ModelInferResponse:
         answer = await self._predictor.infer(
             request.model_name,
             messages.wanted_of(request.model_version),
             messages.tensors_of(request),
-            context.time_remaining(),
+            messages.deadline_of(request, context.time_remaining()),
             messages.unit_of(request),
         )
         return messages.infer_response(request, answer)
 
-    async def predict(self, request: prediction_pb2.PredictRequest, context: Context) -> Message:
+    async def model_stream_infer(self, request: inference_pb2.ModelInferRequest, context: Context) -> Message:
+        return inference_pb2.ModelStreamInferResponse(infer_response=await self.model_infer(request, context))
+
+    async def model_config(self, request: inference_pb2.ModelConfigRequest, context: Context) -> Message:
+        model = self._predictor.snapshot.version(request.name, messages.wanted_of(request.version))
+        return inference_pb2.ModelConfigResponse(config=messages.config(model))
+
+    async def repository_index(self, request: inference_pb2.RepositoryIndexRequest, context: Context) -> Message:
+        return messages.index(self._predictor.snapshot)
+
+    async def predict(self, request: prediction_pb2.PredictRequest, context: Context) -> prediction_pb2.PredictResponse:
         answer = await self._predictor.predict(
             request.model,
             messages.asked(request),
@@ -123,6 +138,29 @@ class _Methods:
             context.time_remaining(),
         )
         return messages.predict_response(answer, explain=request.explain)
+
+    async def predict_rows(
+        self, request: prediction_pb2.PredictRowsRequest, context: Context
+    ) -> prediction_pb2.PredictRowsResponse:
+        answer = await self._predictor.predict(
+            request.model,
+            messages.asked(request),
+            rows.entities_of(request),
+            request.as_of_ms if request.HasField("as_of_ms") else None,
+            context.time_remaining(),
+        )
+        return rows.answer_of(request, answer)
+
+    async def predict_stream(self, request: prediction_pb2.PredictStreamRequest, context: Context) -> Message:
+        match request.WhichOneof("request"):
+            case "entities":
+                entities = await self.predict(request.entities, context)
+                return prediction_pb2.PredictStreamResponse(id=request.id, entities=entities)
+            case "rows":
+                answer = await self.predict_rows(request.rows, context)
+                return prediction_pb2.PredictStreamResponse(id=request.id, rows=answer)
+            case _:
+                raise InvalidInput("received a request of a stream that is empty; expected entities or rows")
 
     async def get_features(self, request: features_pb2.GetFeaturesRequest, context: Context) -> Message:
         as_of_ms, rows = await self._predictor.features(
@@ -145,19 +183,33 @@ def handlers(predictor: Predictor) -> tuple[grpc.GenericRpcHandler, ...]:
             "ServerMetadata": (inference_pb2.ServerMetadataRequest, methods.server_metadata),
             "ModelMetadata": (inference_pb2.ModelMetadataRequest, methods.model_metadata),
             "ModelInfer": (inference_pb2.ModelInferRequest, methods.model_infer),
+            "ModelConfig": (inference_pb2.ModelConfigRequest, methods.model_config),
+            "RepositoryIndex": (inference_pb2.RepositoryIndexRequest, methods.repository_index),
         },
-        PREDICTION: {"Predict": (prediction_pb2.PredictRequest, methods.predict)},
+        PREDICTION: {
+            "Predict": (prediction_pb2.PredictRequest, methods.predict),
+            "PredictRows": (prediction_pb2.PredictRowsRequest, methods.predict_rows),
+        },
         FEATURES: {"GetFeatures": (features_pb2.GetFeaturesRequest, methods.get_features)},
+    }
+    streams: dict[str, dict[str, tuple[type[Message], Handler, Refused]]] = {
+        INFERENCE: {"ModelStreamInfer": (inference_pb2.ModelInferRequest, methods.model_stream_infer, _infer_refused)},
+        PREDICTION: {"PredictStream": (prediction_pb2.PredictStreamRequest, methods.predict_stream, _predict_refused)},
+        FEATURES: {},
     }
     return tuple(
         grpc.method_handlers_generic_handler(
             service,
             {
                 name: grpc.unary_unary_rpc_method_handler(_answering(f"{service}/{name}", kind, handler))
-                for name, (kind, handler) in rows.items()
+                for name, (kind, handler) in table[service].items()
+            }
+            | {
+                name: grpc.stream_stream_rpc_method_handler(_streaming(f"{service}/{name}", kind, handler, refused))
+                for name, (kind, handler, refused) in streams[service].items()
             },
         )
-        for service, rows in table.items()
+        for service in SERVICES
     )
 
 
@@ -168,14 +220,52 @@ def _answering(name: str, kind: type[Message], handler: Handler) -> Callable[...
         try:
             response = await handler(_parsed(kind, raw), context)
             return response.SerializeToString()
-        except BigheadError as error:
-            status, message = code(error).status, str(error)
-        except Exception as error:  # noqa: BLE001 - the last resort: a bug is INTERNAL, and logged
-            _log.exception("%s failed", name)
-            status, message = grpc.StatusCode.INTERNAL, f"{name} failed: {type(error).__name__}; see the server's log"
-        await context.abort(status, message[:MAX_DETAILS])
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets a status
+            row, message = _told(name, error)
+        hint = () if row.retry_after_ms is None else ((PUSHBACK, str(row.retry_after_ms)),)
+        await context.abort(row.status, message, hint)
         return b""  # abort has raised: this is for the type checker
 
+    return answer
+
+
+def _streaming(
+    name: str, kind: type[Message], handler: Handler, refused: Refused
+) -> Callable[..., AsyncIterator[bytes]]:
+    """The same for each request of a stream, one after the other; what goes wrong is an answer like any other."""
+
+    async def answers(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+        async for raw in requests:
+            request: Message | None = None
+            try:
+                request = _parsed(kind, raw)
+                response = await handler(request, context)
+            except Exception as error:  # noqa: BLE001 - as above
+                response = refused(request, *_told(name, error))
+            yield response.SerializeToString()
+
+    return answers
+
+
+def _told(name: str, error: Exception) -> tuple[Code, str]:
+    """What a caller hears of an error. One that was not raised on purpose is a bug: INTERNAL, and logged."""
+    if isinstance(error, BigheadError):
+        return code(error), details(str(error))
+    _log.error("%s failed", name, exc_info=error)
+    return Code(grpc.StatusCode.INTERNAL, 500), f"{name} failed: {type(error).__name__}; see the server's log"
+
+
+def _infer_refused(request: inference_pb2.ModelInferRequest | None, row: Code, message: str) -> Message:
+    answer = inference_pb2.ModelStreamInferResponse(error_message=message)
+    answer.infer_response.id = request.id if request is not None else ""
+    return answer
+
+
+def _predict_refused(request: prediction_pb2.PredictStreamRequest | None, row: Code, message: str) -> Message:
+    answer = prediction_pb2.PredictStreamResponse(id=request.id if request is not None else "")
+    answer.refusal.status, answer.refusal.message = row.status.value[0], message
+    if row.retry_after_ms is not None:
+        answer.refusal.retry_after_ms = row.retry_after_ms
     return answer
 
 

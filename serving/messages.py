@@ -1,19 +1,31 @@
 """Protobuf messages to the predictor's values and back, for the gRPC server. Pure translation."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
+from typing import Any
 
-from bighead.client.proto import features_pb2, inference_pb2, prediction_pb2, value_pb2
+from bighead.client.proto import features_pb2, prediction_pb2, value_pb2
+from bighead.client.proto import inference_pb2 as pb
 from bighead.client.proto.value_pb2 import FeatureVector
 from bighead.client.proto.value_pb2 import Value as ValueMessage
 from bighead.client.values import read, write
 from bighead.errors import InvalidInput, NotReady, UnknownModel
 from bighead.features.plan import FeatureRow, Status
 from serving.predictor import Answer, Entity, Inference
-from serving.signature import Column, Value
+from serving.signature import MAX_ROWS, Column, Value
 from serving.snapshot import LoadedModel, Snapshot, Wanted
-from serving.tensors import CONTENTS, Array, from_contents, from_raw, to_contents, to_raw
+from serving.tensors import CONTENTS, DTYPES, Array, check_name, from_contents, from_raw, to_contents, to_raw
 
 PLATFORM = "onnx_onnxruntime"
+EXTENSIONS = ("binary_tensor_data", "model_configuration", "model_repository(index)", "parameters", "statistics")
+READY = "READY"
+BACKEND = "onnxruntime"
+_NOT_UNDERSTOOD = {
+    "shared_memory_region": "send the tensor in the request, and take it from the answer",
+    "classification": "ask for the probabilities and choose from them",
+}
+_CONFIGURED: dict[str, Any] = {
+    datatype: pb.DataType.Value(f"TYPE_{datatype}") for datatype in DTYPES if datatype != "BYTES"
+} | {"BYTES": pb.DataType.TYPE_STRING}
 _STATUSES = {str(status): getattr(value_pb2, status) for status in Status}
 
 
@@ -24,13 +36,27 @@ def wanted_of(text: str) -> Wanted:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else text
 
 
-def unit_of(request: inference_pb2.ModelInferRequest) -> str | None:
+def unit_of(request: pb.ModelInferRequest) -> str | None:
     """What chooses the arm of a request over tensors: its parameter `unit`, else its id, where it has one."""
     unit = request.parameters["unit"].string_param if "unit" in request.parameters else ""
     return unit or request.id or None
 
 
-def asked(request: prediction_pb2.PredictRequest) -> Wanted:
+def deadline_of(request: pb.ModelInferRequest, remaining_s: float | None) -> float | None:
+    """The seconds that a request allows: those of its call, or of its parameter `timeout` (microseconds) if less."""
+    if "timeout" not in request.parameters:
+        return remaining_s
+    return sooner(request.parameters["timeout"].int64_param, remaining_s)
+
+
+def sooner(timeout_us: object, remaining_s: float | None) -> float | None:
+    """The lesser of a request's own timeout, in microseconds, and of the seconds that its call has left."""
+    if not isinstance(timeout_us, int) or isinstance(timeout_us, bool) or timeout_us <= 0:
+        raise InvalidInput(f"parameter 'timeout': received {str(timeout_us)[:60]}; expected microseconds, 1 or more")
+    return timeout_us / 1e6 if remaining_s is None else min(timeout_us / 1e6, remaining_s)
+
+
+def asked(request: prediction_pb2.PredictRequest | prediction_pb2.PredictRowsRequest) -> Wanted:
     """The version or label that a request for predictions names."""
     if not request.HasField("version"):
         return request.label or None
@@ -39,7 +65,7 @@ def asked(request: prediction_pb2.PredictRequest) -> Wanted:
     return request.version
 
 
-def tensors_of(request: inference_pb2.ModelInferRequest) -> dict[str, Array]:
+def tensors_of(request: pb.ModelInferRequest) -> dict[str, Array]:
     """The input tensors of a request, from raw or typed contents."""
     raw = request.raw_input_contents
     if raw and len(raw) != len(request.inputs):
@@ -48,8 +74,8 @@ def tensors_of(request: inference_pb2.ModelInferRequest) -> dict[str, Array]:
         )
     found: dict[str, Array] = {}
     for index, tensor in enumerate(request.inputs):
-        if tensor.name in found:
-            raise InvalidInput(f"input {tensor.name!r}: received twice; expected once")
+        check_name(tensor.name, found)
+        check_parameters(f"input {tensor.name!r}", tensor.parameters)
         if not raw:
             found[tensor.name] = from_contents(tensor.name, tensor.datatype, tensor.shape, tensor.contents)
         elif tensor.HasField("contents"):
@@ -62,20 +88,33 @@ def tensors_of(request: inference_pb2.ModelInferRequest) -> dict[str, Array]:
 def chosen_outputs(model: LoadedModel, names: Iterable[str]) -> list[int]:
     """Places of the outputs that a request asks for; all where it names none."""
     outputs = [column.name for column in model.signature.outputs]
-    chosen = []
+    chosen: list[int] = []
     for name in names:
         if name not in outputs:
-            raise InvalidInput(f"output {name!r}: not an output of model {model.name!r}; expected one of {outputs}")
+            raise InvalidInput(
+                f"output {name[:60]!r}: not an output of model {model.name!r}; expected one of {outputs}"
+            )
+        if outputs.index(name) in chosen:
+            raise InvalidInput(f"output {name!r}: asked for twice; expected once")
         chosen.append(outputs.index(name))
     return chosen or list(range(len(outputs)))
 
 
-def infer_response(request: inference_pb2.ModelInferRequest, answer: Inference) -> inference_pb2.ModelInferResponse:
+def check_parameters(place: str, parameters: Container[str]) -> None:
+    """Refuses what would have to be understood to answer, and is not: tensors that are elsewhere, class labels."""
+    for name, instead in _NOT_UNDERSTOOD.items():
+        if name in parameters:
+            raise InvalidInput(f"{place}: received the parameter {name!r}, which this server does not have; {instead}")
+
+
+def infer_response(request: pb.ModelInferRequest, answer: Inference) -> pb.ModelInferResponse:
     """The answer in the form of the request: raw contents for raw, typed for typed where the type has a field."""
     model = answer.model
-    response = inference_pb2.ModelInferResponse(model_name=model.name, model_version=str(model.version), id=request.id)
+    response = pb.ModelInferResponse(model_name=model.name, model_version=str(model.version), id=request.id)
     response.parameters["arm"].string_param = answer.arm
-    chosen = chosen_outputs(model, [output.name for output in request.outputs])
+    for asked in request.outputs:
+        check_parameters(f"output {asked.name[:60]!r}", asked.parameters)
+    chosen = chosen_outputs(model, [asked.name for asked in request.outputs])
     columns = [model.signature.outputs[index] for index in chosen]
     typed = not request.raw_input_contents and all(column.datatype in CONTENTS for column in columns)
     for index, column in zip(chosen, columns, strict=True):
@@ -97,15 +136,40 @@ def is_ready(snapshot: Snapshot, model: str, version: str) -> bool:
     return True
 
 
-def metadata(model: LoadedModel, versions: Iterable[int]) -> inference_pb2.ModelMetadataResponse:
+def metadata(model: LoadedModel, versions: Iterable[int]) -> pb.ModelMetadataResponse:
     """Inputs and outputs of a loaded model."""
-    return inference_pb2.ModelMetadataResponse(
+    return pb.ModelMetadataResponse(
         name=model.name,
         versions=[str(number) for number in sorted(versions)],
         platform=PLATFORM,
         inputs=[_tensor_metadata(column) for column in model.signature.inputs],
         outputs=[_tensor_metadata(column) for column in model.signature.outputs],
     )
+
+
+def config(model: LoadedModel) -> pb.ModelConfig:
+    """How a model is served, as far as clients of this protocol have words for it."""
+    inputs = [
+        pb.ModelInput(name=column.name, data_type=_CONFIGURED[column.datatype], dims=column.shape[1:])
+        for column in model.signature.inputs
+    ]
+    outputs = [
+        pb.ModelOutput(name=column.name, data_type=_CONFIGURED[column.datatype], dims=column.shape[1:])
+        for column in model.signature.outputs
+    ]
+    return pb.ModelConfig(
+        name=model.name, platform=PLATFORM, backend=BACKEND, max_batch_size=MAX_ROWS, input=inputs, output=outputs
+    )
+
+
+def index(snapshot: Snapshot) -> pb.RepositoryIndexResponse:
+    """The versions that can be asked for, by model. What is not in memory cannot, and is not named."""
+    entries = [
+        pb.RepositoryIndexResponse.ModelIndex(name=name, version=str(version), state=READY)
+        for name in sorted(snapshot.models)
+        for version in sorted(snapshot.models[name].versions)
+    ]
+    return pb.RepositoryIndexResponse(models=entries)
 
 
 def entities_of(request: prediction_pb2.PredictRequest) -> list[Entity]:
@@ -156,7 +220,5 @@ def _fill(vector: FeatureVector, row: FeatureRow, names: Sequence[str]) -> None:
     vector.statuses.extend([_STATUSES[row.statuses[name]] for name in names])
 
 
-def _tensor_metadata(column: Column) -> inference_pb2.ModelMetadataResponse.TensorMetadata:
-    return inference_pb2.ModelMetadataResponse.TensorMetadata(
-        name=column.name, datatype=column.datatype, shape=column.shape
-    )
+def _tensor_metadata(column: Column) -> pb.ModelMetadataResponse.TensorMetadata:
+    return pb.ModelMetadataResponse.TensorMetadata(name=column.name, datatype=column.datatype, shape=column.shape)

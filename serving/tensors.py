@@ -4,7 +4,7 @@ Knows datatypes, raw bytes, typed contents and nested JSON lists; knows nothing 
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,9 @@ DTYPES: dict[str, np.dtype[np.generic]] = {
 }
 DATATYPES = {dtype: name for name, dtype in DTYPES.items()}
 
+MAX_DIMENSIONS = 32
+MAX_NAME = 256
+
 # The field of InferTensorContents that carries a datatype. FP16 has none: it travels as raw bytes only.
 CONTENTS = {
     "BOOL": "bool_contents",
@@ -52,12 +55,25 @@ def dtype_of(name: str, datatype: str) -> np.dtype[np.generic]:
     """The numpy type of an OIP datatype; raises InvalidInput naming the tensor."""
     dtype = DTYPES.get(datatype)
     if dtype is None:
-        raise InvalidInput(f"input {name!r}: received datatype {datatype!r}; expected one of {', '.join(DTYPES)}")
+        why = "; no model here computes with it, send FP32" if datatype == "BF16" else ""
+        raise InvalidInput(
+            f"input {name!r}: received datatype {_shown(datatype)}; expected one of {', '.join(DTYPES)}{why}"
+        )
     return dtype
 
 
+def check_name(name: str, found: Container[str]) -> None:
+    """Refuses a tensor that was given before, and a name that would fill every message about it."""
+    if len(name) > MAX_NAME:
+        raise InvalidInput(f"input {_shown(name)}: received a name of {len(name)} characters; expected {MAX_NAME}")
+    if name in found:
+        raise InvalidInput(f"input {name!r}: received twice; expected once")
+
+
 def element_count(name: str, shape: Sequence[int]) -> int:
-    """How many elements a shape holds; refuses negative dimensions."""
+    """How many elements a shape holds; refuses negative dimensions, and more of them than any tensor has."""
+    if len(shape) > MAX_DIMENSIONS:
+        raise InvalidInput(f"input {name!r}: received {len(shape)} dimensions; expected {MAX_DIMENSIONS} at the most")
     if any(size < 0 for size in shape):
         raise InvalidInput(f"input {name!r}: received shape {list(shape)}; every dimension must be 0 or more")
     return math.prod(shape)
@@ -68,7 +84,7 @@ def from_raw(name: str, datatype: str, shape: Sequence[int], raw: bytes) -> Arra
     dtype = dtype_of(name, datatype)
     count = element_count(name, shape)
     if datatype == "BYTES":
-        return _strings(name, shape, count, _split(name, raw))
+        return _strings(name, shape, count, _split(name, raw, count))
     if len(raw) != count * dtype.itemsize:
         raise InvalidInput(
             f"input {name!r}: received {len(raw)} raw bytes; expected {count * dtype.itemsize} for {datatype} "
@@ -89,7 +105,7 @@ def from_contents(name: str, datatype: str, shape: Sequence[int], contents: pb.I
     for given, _ in contents.ListFields():
         if given.name != field:
             raise InvalidInput(f"input {name!r}: received {given.name}; expected {field} for {datatype}")
-    values = getattr(contents, field)
+    values = getattr(contents, field)[:]  # a list: numpy takes it much faster than protobuf's own container
     if datatype == "BYTES":
         return _strings(name, shape, count, values)
     _check_count(name, shape, count, len(values))
@@ -163,9 +179,12 @@ def _text(name: str, value: object) -> str:
         raise InvalidInput(f"input {name!r}: received {value[:40]!r}; expected UTF-8 text ({error.reason})") from error
 
 
-def _split(name: str, raw: bytes) -> list[bytes]:
-    values, at = [], 0
+def _split(name: str, raw: bytes, count: int) -> list[bytes]:
+    values: list[bytes] = []
+    at = 0
     while at < len(raw):
+        if len(values) == count:
+            raise InvalidInput(f"input {name!r}: received {len(raw)} raw bytes; its {count} values end at {at}")
         start = at + 4
         at = start + int.from_bytes(raw[at:start], "little")
         if start > len(raw) or at > len(raw):
@@ -195,5 +214,5 @@ def _as_bytes(value: object) -> bytes:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    text = repr(value[:60] if isinstance(value, str | bytes) else value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -121,7 +121,7 @@ def check_reflection(address: str) -> None:
         services = set(database.get_services())
         assert {"inference.GRPCInferenceService", "bighead.v1.Prediction", "bighead.v1.Features"} <= services
         described = database.FindFileContainingSymbol("bighead.v1.Prediction")
-        assert [method.name for method in described.service[0].method] == ["Predict"]
+        assert [method.name for method in described.service[0].method] == ["Predict", "PredictRows", "PredictStream"]
         assert database.FindFileContainingSymbol("inference.ModelInferRequest").name == "inference.proto"
 
 

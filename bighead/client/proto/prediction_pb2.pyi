@@ -140,13 +140,14 @@ class Columns(_message.Message):
     def __init__(self, columns: _Optional[_Iterable[_Union[Column, _Mapping]]] = ...) -> None: ...
 
 class PredictRowsRequest(_message.Message):
-    __slots__ = ("model", "version", "label", "as_of_ms", "explain", "keys", "columns", "arrow")
+    __slots__ = ("model", "version", "label", "as_of_ms", "explain", "keys", "inputs", "columns", "arrow")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
     AS_OF_MS_FIELD_NUMBER: _ClassVar[int]
     EXPLAIN_FIELD_NUMBER: _ClassVar[int]
     KEYS_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
     COLUMNS_FIELD_NUMBER: _ClassVar[int]
     ARROW_FIELD_NUMBER: _ClassVar[int]
     model: str
@@ -155,9 +156,10 @@ class PredictRowsRequest(_message.Message):
     as_of_ms: int
     explain: bool
     keys: _containers.RepeatedScalarFieldContainer[str]
+    inputs: _containers.RepeatedScalarFieldContainer[str]
     columns: Columns
     arrow: bytes
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., label: _Optional[str] = ..., as_of_ms: _Optional[int] = ..., explain: _Optional[bool] = ..., keys: _Optional[_Iterable[str]] = ..., columns: _Optional[_Union[Columns, _Mapping]] = ..., arrow: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., label: _Optional[str] = ..., as_of_ms: _Optional[int] = ..., explain: _Optional[bool] = ..., keys: _Optional[_Iterable[str]] = ..., inputs: _Optional[_Iterable[str]] = ..., columns: _Optional[_Union[Columns, _Mapping]] = ..., arrow: _Optional[bytes] = ...) -> None: ...
 
 class PredictRowsResponse(_message.Message):
     __slots__ = ("model", "version", "arm", "feature_epochs", "as_of_ms", "latency_us", "explanation", "prediction_ids", "features", "columns", "arrow")

@@ -68,7 +68,7 @@ class FakeContext:
     def time_remaining(self) -> float | None:
         return self._remaining_s
 
-    async def abort(self, status: grpc.StatusCode, details: str) -> None:
+    async def abort(self, status: grpc.StatusCode, details: str, trailers: Sequence[tuple[str, str]] = ()) -> None:
         raise Aborted(status, details)
 
 

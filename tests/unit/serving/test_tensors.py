@@ -63,12 +63,15 @@ def test_json_comes_back_nested_and_flat(data: st.DataObject, datatype: str) -> 
         ("FP32", [-1], b"", "every dimension must be 0 or more"),
         ("FP32", [1 << 40, 1 << 40], b"", "received 0 raw bytes"),
         ("INT8", [0, 1 << 62, 1 << 62], b"", "received shape"),
-        ("INT8", [1] * 80, b"1", "received shape"),
+        ("INT8", [1] * 80, b"1", "received 80 dimensions"),
+        ("INT8", [1 << 62] * 1_000_000, b"1", "received 1000000 dimensions"),
+        ("BF16", [1], b"12", "send FP32"),
         ("FLOAT", [1], b"1234", "received datatype 'FLOAT'; expected one of BOOL"),
         ("BYTES", [1], b"\x05\0\0\0ab", "truncated at byte 6"),
         ("BYTES", [1], b"\x05\0", "truncated"),
         ("BYTES", [2], b"\x01\0\0\0a", "received 1 values; expected 2"),
         ("BYTES", [1], b"\x01\0\0\0\xff", "expected UTF-8"),
+        ("BYTES", [1], b"\0" * 400, "its 1 values end at 4"),
     ],
 )
 def test_raw_contents_that_are_no_tensor_are_named(datatype: str, shape: list[int], raw: bytes, expected: str) -> None:
