@@ -209,6 +209,56 @@ class ModelRecord(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutRule(Record):
+    """Bounds of a metric of the new version; at least one of them is given."""
+
+    FULL_NAME: ClassVar[str] = "bighead.v1.RolloutRule"
+    metric: str
+    at_most: float | None = None
+    at_least: float | None = None
+
+    def to_record(self) -> dict[str, Any]:
+        return {
+            "metric": self.metric,
+            "at_most": self.at_most,
+            "at_least": self.at_least,
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        return cls(
+            metric=record["metric"],
+            at_most=record["at_most"],
+            at_least=record["at_least"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutStage(Record):
+    """One stage of a roll-out: a share, and what must have passed before the next one."""
+
+    FULL_NAME: ClassVar[str] = "bighead.v1.RolloutStage"
+    percent: float
+    hold_ms: int = 0
+    predictions: int = 0
+
+    def to_record(self) -> dict[str, Any]:
+        return {
+            "percent": self.percent,
+            "hold_ms": self.hold_ms,
+            "predictions": self.predictions,
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        return cls(
+            percent=record["percent"],
+            hold_ms=record["hold_ms"],
+            predictions=record["predictions"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SourceOffset(Record):
     """How far one partition of a source has been read."""
 
@@ -280,6 +330,47 @@ class TrafficArm(Record):
             version=record["version"],
             percent=record["percent"],
             shadow=record["shadow"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdvanceRollout(Event):
+    """Command: go on to the next stage of a roll-out, or complete it after the last."""
+
+    FULL_NAME: ClassVar[str] = "bighead.v1.AdvanceRollout"
+    command_id: str
+    model: str
+    rollout_id: str
+    stage: int
+    actor: str
+    reason: str
+    at_ms: int
+
+    @property
+    def time_ms(self) -> int:
+        return self.at_ms
+
+    def to_record(self) -> dict[str, Any]:
+        return {
+            "command_id": self.command_id,
+            "model": self.model,
+            "rollout_id": self.rollout_id,
+            "stage": self.stage,
+            "actor": self.actor,
+            "reason": self.reason,
+            "at_ms": self.at_ms,
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        return cls(
+            command_id=record["command_id"],
+            model=record["model"],
+            rollout_id=record["rollout_id"],
+            stage=record["stage"],
+            actor=record["actor"],
+            reason=record["reason"],
+            at_ms=record["at_ms"],
         )
 
 
@@ -1780,6 +1871,156 @@ class RolledBack(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutAdvanced(Event):
+    """A roll-out goes on to its next stage."""
+
+    FULL_NAME: ClassVar[str] = "bighead.v1.RolloutAdvanced"
+    model: str
+    rollout_id: str
+    version: int
+    stage: int
+    percent: float
+    command_id: str
+    actor: str
+    reason: str
+    at_ms: int
+
+    @property
+    def time_ms(self) -> int:
+        return self.at_ms
+
+    def to_record(self) -> dict[str, Any]:
+        return {
+            "model": self.model,
+            "rollout_id": self.rollout_id,
+            "version": self.version,
+            "stage": self.stage,
+            "percent": self.percent,
+            "command_id": self.command_id,
+            "actor": self.actor,
+            "reason": self.reason,
+            "at_ms": self.at_ms,
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        return cls(
+            model=record["model"],
+            rollout_id=record["rollout_id"],
+            version=record["version"],
+            stage=record["stage"],
+            percent=record["percent"],
+            command_id=record["command_id"],
+            actor=record["actor"],
+            reason=record["reason"],
+            at_ms=record["at_ms"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutEnded(Event):
+    """A roll-out is over."""
+
+    FULL_NAME: ClassVar[str] = "bighead.v1.RolloutEnded"
+    model: str
+    rollout_id: str
+    version: int
+    stage: int
+    outcome: str
+    why: str
+    command_id: str
+    actor: str
+    reason: str
+    at_ms: int
+
+    @property
+    def time_ms(self) -> int:
+        return self.at_ms
+
+    def to_record(self) -> dict[str, Any]:
+        return {
+            "model": self.model,
+            "rollout_id": self.rollout_id,
+            "version": self.version,
+            "stage": self.stage,
+            "outcome": self.outcome,
+            "why": self.why,
+            "command_id": self.command_id,
+            "actor": self.actor,
+            "reason": self.reason,
+            "at_ms": self.at_ms,
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        return cls(
+            model=record["model"],
+            rollout_id=record["rollout_id"],
+            version=record["version"],
+            stage=record["stage"],
+            outcome=record["outcome"],
+            why=record["why"],
+            command_id=record["command_id"],
+            actor=record["actor"],
+            reason=record["reason"],
+            at_ms=record["at_ms"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutStarted(Event):
+    """A version begins to get a model's traffic, stage by stage."""
+
+    FULL_NAME: ClassVar[str] = "bighead.v1.RolloutStarted"
+    model: str
+    rollout_id: str
+    version: int
+    stages: tuple[RolloutStage, ...]
+    rules: tuple[RolloutRule, ...] = ()
+    unit: str | None = None
+    salt: str = ""
+    command_id: str
+    actor: str
+    reason: str
+    at_ms: int
+
+    @property
+    def time_ms(self) -> int:
+        return self.at_ms
+
+    def to_record(self) -> dict[str, Any]:
+        return {
+            "model": self.model,
+            "rollout_id": self.rollout_id,
+            "version": self.version,
+            "stages": [item.to_record() for item in self.stages],
+            "rules": [item.to_record() for item in self.rules],
+            "unit": self.unit,
+            "salt": self.salt,
+            "command_id": self.command_id,
+            "actor": self.actor,
+            "reason": self.reason,
+            "at_ms": self.at_ms,
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        return cls(
+            model=record["model"],
+            rollout_id=record["rollout_id"],
+            version=record["version"],
+            stages=tuple(RolloutStage.from_record(item) for item in record["stages"]),
+            rules=tuple(RolloutRule.from_record(item) for item in record["rules"]),
+            unit=record["unit"],
+            salt=record["salt"],
+            command_id=record["command_id"],
+            actor=record["actor"],
+            reason=record["reason"],
+            at_ms=record["at_ms"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunFinished(Event):
     """A run ended."""
 
@@ -1973,6 +2214,56 @@ class SetTraffic(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StartRollout(Event):
+    """Command: give a version more and more of a model's traffic, stage by stage, as long as the rules hold."""
+
+    FULL_NAME: ClassVar[str] = "bighead.v1.StartRollout"
+    command_id: str
+    model: str
+    version: int
+    stages: tuple[RolloutStage, ...]
+    rules: tuple[RolloutRule, ...] = ()
+    unit: str | None = None
+    salt: str = ""
+    actor: str
+    reason: str
+    at_ms: int
+
+    @property
+    def time_ms(self) -> int:
+        return self.at_ms
+
+    def to_record(self) -> dict[str, Any]:
+        return {
+            "command_id": self.command_id,
+            "model": self.model,
+            "version": self.version,
+            "stages": [item.to_record() for item in self.stages],
+            "rules": [item.to_record() for item in self.rules],
+            "unit": self.unit,
+            "salt": self.salt,
+            "actor": self.actor,
+            "reason": self.reason,
+            "at_ms": self.at_ms,
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        return cls(
+            command_id=record["command_id"],
+            model=record["model"],
+            version=record["version"],
+            stages=tuple(RolloutStage.from_record(item) for item in record["stages"]),
+            rules=tuple(RolloutRule.from_record(item) for item in record["rules"]),
+            unit=record["unit"],
+            salt=record["salt"],
+            actor=record["actor"],
+            reason=record["reason"],
+            at_ms=record["at_ms"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepFinished(Event):
     """One step of a run ended."""
 
@@ -2012,6 +2303,44 @@ class StepFinished(Event):
             rows=record["rows"],
             outputs=record["outputs"],
             error=record["error"],
+            at_ms=record["at_ms"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopRollout(Event):
+    """Command: end a roll-out and give all traffic back to the live version."""
+
+    FULL_NAME: ClassVar[str] = "bighead.v1.StopRollout"
+    command_id: str
+    model: str
+    rollout_id: str | None = None
+    actor: str
+    reason: str
+    at_ms: int
+
+    @property
+    def time_ms(self) -> int:
+        return self.at_ms
+
+    def to_record(self) -> dict[str, Any]:
+        return {
+            "command_id": self.command_id,
+            "model": self.model,
+            "rollout_id": self.rollout_id,
+            "actor": self.actor,
+            "reason": self.reason,
+            "at_ms": self.at_ms,
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        return cls(
+            command_id=record["command_id"],
+            model=record["model"],
+            rollout_id=record["rollout_id"],
+            actor=record["actor"],
+            reason=record["reason"],
             at_ms=record["at_ms"],
         )
 
@@ -2123,6 +2452,7 @@ class TrainingSetCreated(Event):
 
 
 EVENT_TYPES: dict[str, type[Event]] = {
+    "bighead.v1.AdvanceRollout": AdvanceRollout,
     "bighead.v1.AlertRaised": AlertRaised,
     "bighead.v1.AlertResolved": AlertResolved,
     "bighead.v1.BackfillCompleted": BackfillCompleted,
@@ -2157,12 +2487,17 @@ EVENT_TYPES: dict[str, type[Event]] = {
     "bighead.v1.RetireModel": RetireModel,
     "bighead.v1.RollBack": RollBack,
     "bighead.v1.RolledBack": RolledBack,
+    "bighead.v1.RolloutAdvanced": RolloutAdvanced,
+    "bighead.v1.RolloutEnded": RolloutEnded,
+    "bighead.v1.RolloutStarted": RolloutStarted,
     "bighead.v1.RunFinished": RunFinished,
     "bighead.v1.RunStarted": RunStarted,
     "bighead.v1.ServerStarted": ServerStarted,
     "bighead.v1.ServerStopped": ServerStopped,
     "bighead.v1.SetTraffic": SetTraffic,
+    "bighead.v1.StartRollout": StartRollout,
     "bighead.v1.StepFinished": StepFinished,
+    "bighead.v1.StopRollout": StopRollout,
     "bighead.v1.TrafficChanged": TrafficChanged,
     "bighead.v1.TrainingSetCreated": TrainingSetCreated,
 }

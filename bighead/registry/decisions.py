@@ -9,6 +9,7 @@ from typing import assert_never
 
 from bighead.errors import CommandRefused, InvalidEvent
 from bighead.events.types import (
+    AdvanceRollout,
     CommandRejected,
     DeploymentChanged,
     DeployModel,
@@ -19,15 +20,30 @@ from bighead.events.types import (
     RollBack,
     RolledBack,
     SetTraffic,
+    StartRollout,
+    StopRollout,
     TrafficArm,
     TrafficChanged,
 )
+from bighead.registry import rollout_decisions
+from bighead.registry.checks import usable_version
 from bighead.registry.proof import check_name, check_record
-from bighead.registry.state import ModelState, RegistryEvent, Version, path_back
+from bighead.registry.state import ModelState, RegistryEvent, path_back
 from bighead.registry.suggestions import did_you_mean
 
-Command = RegisterModel | DeployModel | SetTraffic | RollBack | RetireModel
-COMMANDS = (RegisterModel, DeployModel, SetTraffic, RollBack, RetireModel)
+Command = (
+    RegisterModel | DeployModel | SetTraffic | StartRollout | AdvanceRollout | StopRollout | RollBack | RetireModel
+)
+COMMANDS = (
+    RegisterModel,
+    DeployModel,
+    SetTraffic,
+    StartRollout,
+    AdvanceRollout,
+    StopRollout,
+    RollBack,
+    RetireModel,
+)
 
 
 def check_addressed(command: Command, key: str) -> None:
@@ -40,7 +56,7 @@ def check_addressed(command: Command, key: str) -> None:
 
 
 def decide(state: ModelState, command: Command, now_ms: int, known: Collection[str] = ()) -> tuple[RegistryEvent, ...]:
-    """Events that `command` causes in `state`; none when this command id was answered before.
+    """Events that `command` causes in `state`, its answer first; none when this command id was answered before.
 
     Times never run backwards within a model, so that "as of T" has one answer. `known` are the names that a
     misspelt one may have meant.
@@ -50,27 +66,34 @@ def decide(state: ModelState, command: Command, now_ms: int, known: Collection[s
     at_ms = max(now_ms, state.at_ms)
     try:
         _check_signed(command)
-        return (_accept(state, command, at_ms, known),)
+        return _accept(state, command, at_ms, known)
     except CommandRefused as refusal:
         return (_rejected(command, str(refusal), at_ms),)
 
 
-def _accept(state: ModelState, command: Command, at_ms: int, known: Collection[str]) -> RegistryEvent:
+def _accept(state: ModelState, command: Command, at_ms: int, known: Collection[str]) -> tuple[RegistryEvent, ...]:
+    if isinstance(command, RegisterModel):
+        return (_register(state, command, at_ms),)
+    _known_model(state, command.model, known)
     match command:
-        case RegisterModel():
-            return _register(state, command, at_ms)
-        case DeployModel():
-            _known_model(state, command.model, known)
-            return _deploy(state, command, at_ms)
-        case SetTraffic():
-            _known_model(state, command.model, known)
-            return _set_traffic(state, command, at_ms)
-        case RollBack():
-            _known_model(state, command.model, known)
-            return _roll_back(state, command, at_ms)
+        case StartRollout():
+            return rollout_decisions.start(state, command, at_ms)
+        case AdvanceRollout():
+            return rollout_decisions.advance(state, command, at_ms)
+        case StopRollout():
+            return rollout_decisions.stop(state, command, at_ms)
         case RetireModel():
-            _known_model(state, command.model, known)
-            return _retire(state, command, at_ms)
+            # A version that is being rolled out answers requests, so only the whole model can be retired under it.
+            ended = rollout_decisions.superseded(state, command, at_ms) if command.version is None else ()
+            return (_retire(state, command, at_ms), *ended)
+    ended = rollout_decisions.superseded(state, command, at_ms)
+    match command:
+        case DeployModel():
+            return (_deploy(state, command, at_ms), *ended)
+        case SetTraffic():
+            return (_set_traffic(state, command, at_ms), *ended)
+        case RollBack():
+            return (_roll_back(state, command, at_ms), *ended)
         case _:
             assert_never(command)
 
@@ -91,7 +114,7 @@ def _register(state: ModelState, command: RegisterModel, at_ms: int) -> ModelReg
 
 def _deploy(state: ModelState, command: DeployModel, at_ms: int) -> DeploymentChanged:
     """Deploying the live version again is accepted: it asks servers that failed to load it to try once more."""
-    version = _usable_version(state, command.version, "deployed")
+    version = usable_version(state, command.version, "deployed")
     return DeploymentChanged(
         model=command.model,
         version=version.number,
@@ -107,7 +130,7 @@ def _set_traffic(state: ModelState, command: SetTraffic, at_ms: int) -> TrafficC
     if state.live is None:
         raise CommandRefused(f"no version of {command.model!r} is deployed; deploy one before its traffic is divided")
     for number in (*(arm.version for arm in command.arms), *command.labels.values()):
-        _usable_version(state, number, "given traffic")
+        usable_version(state, number, "given traffic")
     _check_arms(command.arms)
     for label in command.labels:
         if not label or label.isdecimal():
@@ -147,7 +170,7 @@ def _roll_back(state: ModelState, command: RollBack, at_ms: int) -> RolledBack:
     if target is None:
         raise CommandRefused(f"nothing to roll back to: version {live} of {command.model!r} has no predecessor")
     if command.version is not None:
-        _usable_version(state, target, "rolled back to")
+        usable_version(state, target, "rolled back to")
     if target == live:
         raise CommandRefused(f"version {live} of {command.model!r} is live already")
     if not path_back(path, target):
@@ -168,7 +191,7 @@ def _roll_back(state: ModelState, command: RollBack, at_ms: int) -> RolledBack:
 
 def _retire(state: ModelState, command: RetireModel, at_ms: int) -> ModelRetired:
     if command.version is not None:
-        version = _usable_version(state, command.version, "retired")
+        version = usable_version(state, command.version, "retired")
         if version.number == state.live or (state.traffic and version.number in state.traffic.versions):
             raise CommandRefused(
                 f"version {version.number} of {command.model!r} answers requests; deploy or roll back to another first"
@@ -194,20 +217,6 @@ def _check_signed(command: Command) -> None:
 def _known_model(state: ModelState, name: str, known: Collection[str]) -> None:
     if not state.versions:
         raise CommandRefused(f"no model is named {name!r}{did_you_mean(name, known)}; register it first")
-
-
-def _usable_version(state: ModelState, number: int, purpose: str) -> Version:
-    version = state.version(number)
-    if version is None:
-        last = len(state.versions)
-        known = "version 1" if last == 1 else f"versions 1 to {last}"
-        raise CommandRefused(f"{state.name!r} has no version {number}; it has {known}")
-    if version.retired is not None:
-        raise CommandRefused(
-            f"version {number} of {state.name!r} was retired by {version.retired.actor} "
-            f"({version.retired.reason}); it cannot be {purpose}"
-        )
-    return version
 
 
 def _listed(numbers: tuple[int, ...]) -> str:

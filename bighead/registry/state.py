@@ -5,7 +5,7 @@ Pure: knows the event types and nothing else. `evolve` never refuses; whatever w
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from bighead.events.types import (
     CommandRejected,
@@ -14,12 +14,45 @@ from bighead.events.types import (
     ModelRegistered,
     ModelRetired,
     RolledBack,
+    RolloutAdvanced,
+    RolloutEnded,
+    RolloutRule,
+    RolloutStage,
+    RolloutStarted,
     TrafficArm,
     TrafficChanged,
 )
 
-RegistryEvent = ModelRegistered | DeploymentChanged | TrafficChanged | RolledBack | ModelRetired | CommandRejected
-REGISTRY_EVENTS = (ModelRegistered, DeploymentChanged, TrafficChanged, RolledBack, ModelRetired, CommandRejected)
+RolloutEvent = RolloutStarted | RolloutAdvanced | RolloutEnded
+RegistryEvent = (
+    ModelRegistered | DeploymentChanged | TrafficChanged | RolloutEvent | RolledBack | ModelRetired | CommandRejected
+)
+REGISTRY_EVENTS = (
+    ModelRegistered,
+    DeploymentChanged,
+    TrafficChanged,
+    RolloutStarted,
+    RolloutAdvanced,
+    RolloutEnded,
+    RolledBack,
+    ModelRetired,
+    CommandRejected,
+)
+COMPLETED, ROLLED_BACK, SUPERSEDED = "completed", "rolled back", "superseded"
+"""How a roll-out ends."""
+
+
+class Signed(Protocol):
+    """What every command says: its identity, about which model, who and why."""
+
+    @property
+    def command_id(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def actor(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +91,29 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True)
+class Rollout:
+    """A version that gets more and more traffic; `stage` counts from 0 and began at `since_ms`."""
+
+    id: str
+    version: int
+    stages: tuple[RolloutStage, ...]
+    rules: tuple[RolloutRule, ...]
+    unit: str | None
+    salt: str
+    stage: int
+    since_ms: int
+
+    @property
+    def percent(self) -> float:
+        """The share of the units that the version answers now."""
+        return self.stages[self.stage].percent
+
+
+@dataclass(frozen=True, slots=True)
 class ModelState:
     """One model. `deployed` is the path that roll-backs walk down: the live version is its last element.
 
-    Without `traffic` the live version answers everything.
+    Without `traffic` the live version answers everything. `rollout` is the one that is under way.
     """
 
     name: str
@@ -69,6 +121,7 @@ class ModelState:
     deployed: tuple[int, ...] = ()
     deployment: Stamp | None = None
     traffic: Traffic | None = None
+    rollout: Rollout | None = None
     answered: frozenset[str] = frozenset()
     at_ms: int = 0
 
@@ -101,6 +154,8 @@ def evolve(state: ModelState, event: RegistryEvent) -> ModelState:
             return _deployed(after, path_back(state.deployed, event.version) or (event.version,), stamp)
         case TrafficChanged():
             return replace(after, traffic=Traffic(event.arms, event.labels, event.unit, event.salt))
+        case RolloutStarted() | RolloutAdvanced() | RolloutEnded():
+            return replace(after, rollout=_rolled(state.rollout, event))
         case ModelRetired():
             return _retired(after, event.version, stamp)
         case CommandRejected():
@@ -124,6 +179,27 @@ def path_back(deployed: tuple[int, ...], version: int) -> tuple[int, ...]:
         if deployed[length - 1] == version:
             return deployed[:length]
     return ()
+
+
+def _rolled(rollout: Rollout | None, event: RolloutEvent) -> Rollout | None:
+    match event:
+        case RolloutStarted():
+            return Rollout(
+                id=event.rollout_id,
+                version=event.version,
+                stages=event.stages,
+                rules=event.rules,
+                unit=event.unit,
+                salt=event.salt,
+                stage=0,
+                since_ms=event.at_ms,
+            )
+        case RolloutAdvanced():
+            return None if rollout is None else replace(rollout, stage=event.stage, since_ms=event.at_ms)
+        case RolloutEnded():
+            return None
+        case _:
+            assert_never(event)
 
 
 def _deployed(state: ModelState, path: tuple[int, ...], stamp: Stamp) -> ModelState:

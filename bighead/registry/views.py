@@ -5,7 +5,7 @@ Pure. A view is a JSON document: a projector saves it whole, together with its p
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from bighead.events.message import Position
@@ -19,11 +19,16 @@ from bighead.events.types import (
     ModelRetired,
     ModelSwapped,
     RolledBack,
+    RolloutAdvanced,
+    RolloutEnded,
+    RolloutRule,
+    RolloutStage,
+    RolloutStarted,
     ServerStopped,
     TrafficArm,
     TrafficChanged,
 )
-from bighead.registry.state import ModelState, RegistryEvent, Stamp, Traffic, Version, evolve
+from bighead.registry.state import ModelState, RegistryEvent, Rollout, Stamp, Traffic, Version, evolve
 
 ServingEvent = ModelLoaded | ModelLoadFailed | ModelSwapped | ServerStopped
 ViewedEvent = RegistryEvent | ServingEvent
@@ -31,6 +36,9 @@ VIEWED_EVENTS = (
     ModelRegistered,
     DeploymentChanged,
     TrafficChanged,
+    RolloutStarted,
+    RolloutAdvanced,
+    RolloutEnded,
     RolledBack,
     ModelRetired,
     CommandRejected,
@@ -43,7 +51,7 @@ VIEWED_EVENTS = (
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One line of a model's history; `live` is the version that answered from then on."""
+    """One line of a model's history; `live` is the version that answered from then on, `detail` what else to say."""
 
     at_ms: int
     what: str
@@ -53,6 +61,7 @@ class Change:
     reason: str
     command_id: str
     refused: str | None = None
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +118,26 @@ def change(event: RegistryEvent, after: ModelState) -> Change:
         reason=event.reason,
         command_id=event.command_id,
         refused=event.reason_rejected if isinstance(event, CommandRejected) else None,
+        detail=_detail(event),
     )
 
 
 def concerns(event: ViewedEvent, model: str) -> bool:
     """Whether the event has a place in the model's view; a server that stops answers for no model any more."""
     return isinstance(event, ServerStopped) or event.model == model
+
+
+def _detail(event: RegistryEvent) -> str:
+    match event:
+        case RolloutStarted():
+            return f"from {event.stages[0].percent:g}%"
+        case RolloutAdvanced():
+            return f"to {event.percent:g}%"
+        case RolloutEnded():
+            return f"{event.outcome}, {event.why}"
+        case TrafficChanged():
+            return ", ".join(f"{arm.arm} {'shadow' if arm.shadow else f'{arm.percent:g}%'}" for arm in event.arms)
+    return ""
 
 
 def _reported(servers: Mapping[str, ServerStatus], event: ServingEvent) -> dict[str, ServerStatus]:
@@ -142,6 +165,7 @@ def to_json(view: ModelView) -> str:
         "deployed": view.state.deployed,
         "deployment": asdict(view.state.deployment) if view.state.deployment else None,
         "traffic": _traffic_to_dict(view.state.traffic),
+        "rollout": _rollout_to_dict(view.state.rollout),
         "versions": [_version_to_dict(version) for version in view.state.versions],
         "history": [asdict(line) for line in view.history],
         "servers": {name: asdict(status) for name, status in view.servers.items()},
@@ -161,6 +185,8 @@ def from_json(text: str) -> ModelView:
         deployed=tuple(document["deployed"]),
         deployment=_stamp(document["deployment"]),
         traffic=_traffic_from_dict(document["traffic"]),
+        # A row that an earlier release kept has no such field, and knew of no roll-out.
+        rollout=_rollout_from_dict(document.get("rollout")),
         answered=frozenset(line.command_id for line in history),
         at_ms=document["at_ms"],
     )
@@ -202,6 +228,24 @@ def _traffic_from_dict(document: Mapping[str, Any] | None) -> Traffic | None:
         return None
     arms = tuple(TrafficArm.from_record(arm) for arm in document["arms"])
     return Traffic(arms, document["labels"], document["unit"], document["salt"])
+
+
+def _rollout_to_dict(rollout: Rollout | None) -> dict[str, Any] | None:
+    if rollout is None:
+        return None
+    return {
+        **{item.name: getattr(rollout, item.name) for item in fields(rollout)},
+        "stages": [stage.to_record() for stage in rollout.stages],
+        "rules": [rule.to_record() for rule in rollout.rules],
+    }
+
+
+def _rollout_from_dict(document: Mapping[str, Any] | None) -> Rollout | None:
+    if document is None:
+        return None
+    stages = tuple(RolloutStage.from_record(stage) for stage in document["stages"])
+    rules = tuple(RolloutRule.from_record(rule) for rule in document["rules"])
+    return Rollout(**{**document, "stages": stages, "rules": rules})
 
 
 def _stamp(document: Mapping[str, Any] | None) -> Stamp | None:

@@ -6,13 +6,17 @@ from dataclasses import replace
 from typing import Any
 
 from bighead.events.types import (
+    AdvanceRollout,
     DeployModel,
     ModelRecord,
     RegisterModel,
     RetireModel,
     RollBack,
+    RolloutStage,
     SetTraffic,
     Signature,
+    StartRollout,
+    StopRollout,
     Tensor,
     TrafficArm,
 )
@@ -59,6 +63,26 @@ def split(id: str, shares: Mapping[int, float], **changes: Any) -> SetTraffic:
     arms = tuple(TrafficArm(arm=f"v{version}", version=version, percent=share) for version, share in shares.items())
     command = SetTraffic(command_id=id, model=MODEL, arms=arms, actor="ada", reason="canary", at_ms=0)
     return replace(command, **changes)
+
+
+def roll_out(id: str, version: int, *percents: float, **changes: Any) -> StartRollout:
+    stages = tuple(RolloutStage(percent=percent, hold_ms=1_000, predictions=50) for percent in percents)
+    command = StartRollout(
+        command_id=id, model=MODEL, version=version, stages=stages, salt="s", actor="ada", reason="better AUC", at_ms=0
+    )
+    return replace(command, **changes)
+
+
+def advance(id: str, rollout_id: str, stage: int) -> AdvanceRollout:
+    return AdvanceRollout(
+        command_id=id, model=MODEL, rollout_id=rollout_id, stage=stage, actor="service", reason="passed", at_ms=0
+    )
+
+
+def stop(id: str, rollout_id: str | None = None) -> StopRollout:
+    return StopRollout(
+        command_id=id, model=MODEL, rollout_id=rollout_id, actor="service", reason="error_rate is 0.2", at_ms=0
+    )
 
 
 def obey(

@@ -7,10 +7,20 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from bighead.events.message import Position
-from bighead.events.types import CommandRejected, ModelRegistered
+from bighead.events.types import CommandRejected, ModelRegistered, RolloutEnded, RolloutStarted
 from bighead.registry import Command, ModelState, RegistryEvent, decide, evolve, replay
 from bighead.registry.views import ModelView, project
-from tests.unit.registry.samples import MODEL, deploy, register, retire, roll_back, split
+from tests.unit.registry.samples import (
+    MODEL,
+    advance,
+    deploy,
+    register,
+    retire,
+    roll_back,
+    roll_out,
+    split,
+    stop,
+)
 
 VERSIONS = st.integers(0, 5)
 
@@ -31,9 +41,10 @@ class Registry(RuleBasedStateMachine):
         command = build(f"c{len(self.sent)}")
         self.sent.append(command)
         events = decide(self.state, command, self.now_ms)
-        assert len(events) == 1
-        assert (events[0].command_id, events[0].actor) == (command.command_id, command.actor)
-        self.append(events[0])
+        assert events
+        assert {(event.command_id, event.actor) for event in events} == {(command.command_id, command.actor)}
+        for event in events:
+            self.append(event)
 
     def append(self, event: RegistryEvent) -> None:
         before = self.state
@@ -69,6 +80,18 @@ class Registry(RuleBasedStateMachine):
     def divide(self, version: int, percent: int) -> None:
         self.send(lambda id: split(id, {1: 90, version: percent}))
 
+    @rule(version=VERSIONS, percents=st.sampled_from([(1, 50, 100), (10,), (50, 20)]))
+    def roll_out(self, version: int, percents: tuple[int, ...]) -> None:
+        self.send(lambda id: roll_out(id, version, *percents))
+
+    @rule(stage=st.integers(0, 3))
+    def advance(self, stage: int) -> None:
+        self.send(lambda id: advance(id, self.state.rollout.id if self.state.rollout else "gone", stage))
+
+    @rule()
+    def stop(self) -> None:
+        self.send(stop)
+
     @rule(data=st.data())
     def repeat(self, data: st.DataObject) -> None:
         if self.sent:
@@ -96,8 +119,20 @@ class Registry(RuleBasedStateMachine):
         assert self.state.live != self.state.previous or self.state.live is None
 
     @invariant()
+    def a_roll_out_has_its_share_until_it_ends(self) -> None:
+        rollout, traffic = self.state.rollout, self.state.traffic
+        if rollout is not None:
+            assert traffic is not None
+            shares = {arm.version: arm.percent for arm in traffic.arms}
+            assert shares == {self.state.live: 100 - rollout.percent, rollout.version: rollout.percent}
+            assert (traffic.unit, traffic.salt) == (rollout.unit, rollout.salt)
+        started = sum(isinstance(event, RolloutStarted) for event in self.log)
+        assert started == sum(isinstance(event, RolloutEnded) for event in self.log) + (rollout is not None)
+
+    @invariant()
     def every_command_was_answered_once(self) -> None:
-        assert [event.command_id for event in self.log] == [command.command_id for command in self.sent]
+        answered = dict.fromkeys(event.command_id for event in self.log)
+        assert list(answered) == [command.command_id for command in self.sent]
 
     @invariant()
     def the_view_is_the_log(self) -> None:
