@@ -158,10 +158,14 @@ class SourceLane:
             self._parts.log.mark(
                 self.topic,
                 [
-                    SourcePosition(partition=one, offset=offset, event_ms=self._newest_ms.get(one, 0))
+                    SourcePosition(partition=one, offset=offset, event_ms=self._newest(one))
                     for one, offset in reached.items()
                 ],
             )
+
+    def _newest(self, partition: int) -> int:
+        """The time of a partition's newest event, as any of the groups has met it; 0 for none."""
+        return max([self._newest_ms.get(partition, 0), *(one.newest_ms.get(partition, 0) for one in self.followed)])
 
     async def _arrived(self) -> None:
         """Waits for a group to read for, where all groups are Flink's; returns to look for new partitions as well."""

@@ -14,8 +14,11 @@ from confluent_kafka.admin import AdminClient
 
 from bighead.config import Settings
 from bighead.errors import PlatformError
+from bighead.events.codec import Codec
 from bighead.events.kafka import LOGGER
+from bighead.features.catalog import GroupEpoch
 from streams.flink.names import Place, places_of
+from streams.flink.newest import NewestTimes
 
 _POLL_S = 0.1
 _LOOK_S = 0.5
@@ -65,22 +68,30 @@ class FlinkProgress:
 
 @dataclass
 class Followed:
-    """A group's epoch that a Flink job computes, as the lane counts it when it says what is visible."""
+    """A group's epoch that a Flink job computes, as the lane counts it when it says what is visible.
+
+    newest_ms: by partition the time of the newest event of what is visible, milliseconds since the epoch, UTC.
+    """
 
     place: Place
+    topic: str
+    time: str
     offsets: dict[int, int] = field(default_factory=dict)
+    newest_ms: dict[int, int] = field(default_factory=dict)
 
 
 class FlinkFollower:
     """The groups' epochs that Flink computes, kept current. What it tells of is moved in place."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, codec: Codec) -> None:
         self._progress = FlinkProgress(settings)
+        self._newest = NewestTimes(settings, codec)
         self._followed: dict[Place, Followed] = {}
 
-    async def take(self, places: Iterable[Place]) -> list[Followed]:
+    async def take(self, epochs: Iterable[GroupEpoch]) -> list[Followed]:
         """Follows groups; those that were not followed before, with their progress."""
-        new = [Followed(place) for place in places if place not in self._followed]
+        sources = {(one.group.name, one.epoch): one.group.definition.source for one in epochs}
+        new = [Followed(at, one.topic, one.time) for at, one in sources.items() if at not in self._followed]
         self._followed |= {one.place: one for one in new}
         if new:
             await self._move()
@@ -99,6 +110,24 @@ class FlinkFollower:
         except PlatformError as error:
             _log.warning("asked again: %s", error)
             return False
+        if changed:
+            await self._learn_times()
         for place, one in self._followed.items():
             one.offsets.update(self._progress.offsets(place))
         return changed
+
+    async def _learn_times(self) -> None:
+        """The newest event of what came. Groups of one job have come equally far, and are asked for once."""
+        known: dict[tuple[object, ...], dict[int, int]] = {}
+        for place, one in self._followed.items():
+            reached = self._progress.offsets(place)
+            spans = {part: (one.offsets.get(part, 0), end) for part, end in reached.items()}
+            asked = (one.topic, one.time, tuple(spans.items()))
+            try:
+                if asked not in known:
+                    known[asked] = await asyncio.to_thread(self._newest.of, one.topic, one.time, spans)
+            except PlatformError as error:
+                _log.warning("how new the events of %s are is not known: %s", one.topic, error)
+                return
+            for part, time_ms in known[asked].items():
+                one.newest_ms[part] = max(one.newest_ms.get(part, 0), time_ms)
