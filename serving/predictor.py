@@ -16,6 +16,7 @@ from typing import Protocol
 from bighead.client.feature_values import check_entities
 from bighead.errors import DeadlineExceeded, DefinitionError, InvalidInput, NotReady
 from bighead.features.plan import FeatureRow
+from serving.admission import Gates
 from serving.shadow import Shadows
 from serving.signature import MAX_ROWS, Row, Value, output_rows
 from serving.snapshot import LoadedModel, Snapshot, Wanted
@@ -109,7 +110,7 @@ class Predictor:
         self._log = log
         self._clock_ms = clock_ms
         self.shadows = Shadows()
-        self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="inference")
+        self.gates = Gates()
         self._aside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="shadow")
 
     async def infer(
@@ -122,12 +123,13 @@ class Predictor:
     ) -> Inference:
         """Runs a model over tensors that carry all of its inputs. unit: chooses the arm; a random one if None."""
         found = self.snapshot.resolve(model, wanted, lambda _: unit if unit is not None else uuid.uuid4().hex)
-        loaded = found.model
-        try:
-            rows = loaded.signature.check(tensors)
-            outputs = await self._run(loaded, tensors, rows, _expiry(deadline_s))
-        except InvalidInput as error:
-            raise InvalidInput(f"{_named(loaded)}: {error}") from error
+        loaded, expiry = found.model, _expiry(deadline_s)
+        with self.gates.of(loaded.name).entered() as gate:
+            try:
+                rows = loaded.signature.check(tensors)
+                outputs = await self._run(loaded, tensors, rows, expiry, gate.pool)
+            except InvalidInput as error:
+                raise InvalidInput(f"{_named(loaded)}: {error}") from error
         return Inference(loaded, found.arm, found.why, outputs)
 
     async def predict(
@@ -146,7 +148,8 @@ class Predictor:
         at_ms = now_ms if as_of_ms is None else as_of_ms
         found = self.snapshot.resolve(model, wanted, lambda key: _unit(entities, key))
         job = _Job(found.model, found.arm, found.why, False, entities, at_ms, now_ms, _expiry(deadline_s))
-        answer = await self._answer(job, [uuid.uuid4().hex for _ in entities])
+        with self.gates.of(found.model.name).entered() as gate:
+            answer = await self._answer(job, [uuid.uuid4().hex for _ in entities], gate.pool)
         self._log.offer(answer)
         for arm, loaded in found.shadows:
             shadow = _Job(loaded, arm.arm, f"shadow of {found.why}", True, entities, at_ms, now_ms, None)
@@ -155,9 +158,12 @@ class Predictor:
 
     async def _shadow(self, job: _Job, answer: Answer) -> None:
         """The same request by another version, logged under the identities of the predictions that were returned."""
-        self._log.offer(await self._answer(job, answer.ids, answer.features if job.model.join == answer.join else None))
+        known = answer.features if job.model.join == answer.join else None
+        self._log.offer(await self._answer(job, answer.ids, self._aside, known))
 
-    async def _answer(self, job: _Job, ids: list[str], known: Sequence[FeatureRow] | None = None) -> Answer:
+    async def _answer(
+        self, job: _Job, ids: list[str], pool: ThreadPoolExecutor, known: Sequence[FeatureRow] | None = None
+    ) -> Answer:
         started, loaded, entities = perf_counter_ns(), job.model, job.entities
         try:
             _check_request(entities, job.as_of_ms)
@@ -168,7 +174,7 @@ class Predictor:
             rows = known if known is not None else await self._features(loaded, left, job.as_of_ms, job.expiry)
             fetched = perf_counter_ns()
             tensors = loaded.signature.tensors([row.values for row in rows], [entity.inputs for entity in entities])
-            arrays = await self._run(loaded, tensors, len(entities), job.expiry, aside=job.shadow)
+            arrays = await self._run(loaded, tensors, len(entities), job.expiry, pool, inline=not job.shadow)
         except InvalidInput as error:
             raise InvalidInput(f"{_named(loaded)}: {error}") from error
         outputs = output_rows(loaded.signature.outputs, arrays, len(entities))
@@ -205,7 +211,7 @@ class Predictor:
 
     def close(self) -> None:
         """Lets the running inferences end."""
-        self._pool.shutdown()
+        self.gates.close()
         self._aside.shutdown()
 
     def _request_columns(self, loaded: LoadedModel) -> frozenset[str]:
@@ -226,15 +232,30 @@ class Predictor:
             raise NotReady(f"{_named(loaded)} needs a join that this server does not know: {error}") from error
 
     async def _run(
-        self, loaded: LoadedModel, tensors: Mapping[str, Array], rows: int, expiry: int | None, *, aside: bool = False
+        self,
+        loaded: LoadedModel,
+        tensors: Mapping[str, Array],
+        rows: int,
+        expiry: int | None,
+        pool: ThreadPoolExecutor,
+        *,
+        inline: bool = True,
     ) -> list[Array]:
-        """aside: on a thread that answers do not use."""
-        if expiry is not None and perf_counter_ns() >= expiry:
-            raise DeadlineExceeded(f"the deadline passed before {_named(loaded)} was run; allow more time")
-        if rows <= loaded.inline_rows and not aside:
+        """Runs it here where that is quick and `inline` allows it, else on a thread of the pool."""
+        _require_time(loaded, expiry)
+        if inline and rows <= loaded.inline_rows:
             return loaded.run(tensors)
-        pool = self._aside if aside else self._pool
-        return await asyncio.get_running_loop().run_in_executor(pool, loaded.run, tensors)
+        return await asyncio.get_running_loop().run_in_executor(pool, _run_in_time, loaded, tensors, expiry)
+
+
+def _run_in_time(loaded: LoadedModel, tensors: Mapping[str, Array], expiry: int | None) -> list[Array]:
+    _require_time(loaded, expiry)  # it may have waited for a thread
+    return loaded.run(tensors)
+
+
+def _require_time(loaded: LoadedModel, expiry: int | None) -> None:
+    if expiry is not None and perf_counter_ns() >= expiry:
+        raise DeadlineExceeded(f"the deadline passed before {_named(loaded)} was run; allow more time")
 
 
 def _unit(entities: Sequence[Entity], key: str | None) -> str:
