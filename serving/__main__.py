@@ -18,14 +18,15 @@ from bighead.events.base import Event
 from bighead.events.codec import Codec
 from bighead.events.dead_letters import DeadLetters
 from bighead.events.guard import Guard
-from bighead.events.topics import PREDICTIONS, SERVING_EVENTS, topic_name
-from bighead.events.types import ModelRecord, ServerStarted, ServerStopped
+from bighead.events.topics import MONITORING, PREDICTIONS, SERVING_EVENTS, topic_name
+from bighead.events.types import MetricComputed, ModelRecord, ServerStarted, ServerStopped
 from serving import rest
 from serving.deployments import DeploymentFollower
 from serving.grpc_server import GrpcServer
 from serving.host import ModelHost
 from serving.http_server import HttpServer
 from serving.loading import load
+from serving.measures import MeasureReports
 from serving.prediction_log import PredictionLog
 from serving.predictor import Predictor
 from serving.snapshot import LoadedModel
@@ -58,6 +59,7 @@ class Server:
         self._staleness = StalenessFollower(settings, self._catalog.current)
         reader = OnlineReader(self._store, prefix, self._catalog.current, self._staleness.current)
         self._predictor = Predictor(reader, self._log, wall_clock_ms)
+        self._measures = MeasureReports(self._predictor.measures, name, self._report_metric, wall_clock_ms)
         budget = settings.model_memory_mb << 20
         host = ModelHost(self._predictor, name, self._report, wall_clock_ms, load_after_trial, budget)
         guard = Guard(codec, DeadLetters(settings, codec), f"server/{name}", settings)
@@ -70,6 +72,7 @@ class Server:
     async def start(self) -> None:
         """Listens at once; returns when the live versions are loaded and health says so."""
         self._log.start()
+        self._measures.start()
         await self._grpc.start()
         await self._http.start()
         await asyncio.to_thread(self._catalog.start)
@@ -88,6 +91,7 @@ class Server:
         self._predictor.close()
         await asyncio.to_thread(self._deployments.stop, FLUSH_S)
         await asyncio.to_thread(self._log.stop, FLUSH_S)
+        await self._measures.stop()
         address = self._settings.grpc
         self._report(ServerStopped(server=self._settings.server_name, address=address, at_ms=wall_clock_ms()))
         await asyncio.to_thread(self._flush_events)
@@ -109,6 +113,9 @@ class Server:
             )
         except BigheadError as error:
             _log.warning("%s was not reported: %s", event.FULL_NAME, error)
+
+    def _report_metric(self, event: MetricComputed) -> None:
+        self._events.publish(event, key=event.model, topic=topic_name(self._settings.topic_prefix, MONITORING))
 
     def _flush_events(self) -> None:
         try:

@@ -17,6 +17,7 @@ from bighead.client.feature_values import check_entities
 from bighead.errors import DeadlineExceeded, DefinitionError, InvalidInput, NotReady
 from bighead.features.plan import FeatureRow
 from serving.admission import Gates
+from serving.measures import Measures
 from serving.shadow import Shadows
 from serving.signature import MAX_ROWS, Row, Value, output_rows
 from serving.snapshot import LoadedModel, Snapshot, Wanted
@@ -110,6 +111,7 @@ class Predictor:
         self._log = log
         self._clock_ms = clock_ms
         self.shadows = Shadows()
+        self.measures = Measures()
         self.gates = Gates()
         self._aside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="shadow")
 
@@ -125,11 +127,16 @@ class Predictor:
         found = self.snapshot.resolve(model, wanted, lambda _: unit if unit is not None else uuid.uuid4().hex)
         loaded, expiry = found.model, _expiry(deadline_s)
         with self.gates.of(loaded.name).entered() as gate:
+            measures, started = self.measures.of(loaded.name, loaded.version), perf_counter_ns()
             try:
                 rows = loaded.signature.check(tensors)
                 outputs = await self._run(loaded, tensors, rows, expiry, gate.pool)
             except InvalidInput as error:
                 raise InvalidInput(f"{_named(loaded)}: {error}") from error
+            except Exception:
+                measures.failures += 1
+                raise
+            measures.answered(rows, (perf_counter_ns() - started) // 1000)
         return Inference(loaded, found.arm, found.why, outputs)
 
     async def predict(
@@ -149,7 +156,15 @@ class Predictor:
         found = self.snapshot.resolve(model, wanted, lambda key: _unit(entities, key))
         job = _Job(found.model, found.arm, found.why, False, entities, at_ms, now_ms, _expiry(deadline_s))
         with self.gates.of(found.model.name).entered() as gate:
-            answer = await self._answer(job, [uuid.uuid4().hex for _ in entities], gate.pool)
+            measures = self.measures.of(found.model.name, found.model.version)
+            try:
+                answer = await self._answer(job, [uuid.uuid4().hex for _ in entities], gate.pool)
+            except InvalidInput:
+                raise
+            except Exception:
+                measures.failures += 1
+                raise
+            measures.answered(len(entities), answer.latency_us["total"])
         self._log.offer(answer)
         for arm, loaded in found.shadows:
             shadow = _Job(loaded, arm.arm, f"shadow of {found.why}", True, entities, at_ms, now_ms, None)
