@@ -30,10 +30,11 @@ def try_out(path: Path, record: ModelRecord, timeout_s: float = TRIAL_S) -> int:
         ended = subprocess.run(command, input=request, capture_output=True, text=True, timeout=timeout_s, check=False)
     except subprocess.TimeoutExpired as error:
         raise ArtifactError(f"its first load did not end within {timeout_s:g} s and was stopped") from error
-    if ended.returncode == 0:
-        return int(ended.stdout)
-    if ended.returncode == _REFUSED:
-        raise ArtifactError(ended.stdout)
+    answer = ended.stdout.splitlines()[-1:]  # ONNX Runtime may print before
+    if ended.returncode == 0 and answer:
+        return int(answer[0])
+    if ended.returncode == _REFUSED and answer:
+        raise ArtifactError(json.loads(answer[0]))
     said = ended.stderr.strip()[-_ERROR_CHARACTERS:]
     raise ArtifactError(f"the process that loaded it first {_end(ended.returncode)}{f': {said}' if said else ''}")
 
@@ -51,7 +52,7 @@ def main() -> int:
     try:
         proven = prove("trial", 1, Path(request["path"]), record, steps)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is why the model is refused
-        print(f"{type(error).__name__} in step {steps.current}: {error}")  # noqa: T201
+        print(json.dumps(f"{type(error).__name__} in step {steps.current}: {error}"))  # noqa: T201
         return _REFUSED
     print(max(0, process.memory_info().rss - before))  # noqa: T201
     del proven
