@@ -157,6 +157,15 @@ def test_more_tiles_than_are_cached_are_read_from_the_disk(tmp_path: Path, codec
     disk.store.close()
 
 
+def test_a_tile_that_was_erased_is_gone_from_memory_and_disk(disk: Disk) -> None:
+    disk.commit(tile("UA", 1, 5), tile("B6", 1, 7), offsets={0: 1}, state_offsets={})
+    disk.store.commit({log_key("g", 1, tile("UA", 1, 5).key, STREAM_RANK): (None, None)}, {}, {})
+
+    assert disk.load(tile("UA", 0, 0), tile("B6", 0, 0)) == [None, tile("B6", 1, 7)]
+    disk.reopen()
+    assert disk.load(tile("UA", 0, 0), tile("B6", 0, 0)) == [None, tile("B6", 1, 7)]
+
+
 def test_a_tile_that_has_outgrown_a_message_is_refused_and_changes_nothing(disk: Disk) -> None:
     seen = compile_group(
         GroupBy("g", EventSource("flights", "flights", "at_ms"), ["carrier"], [Aggregation("carrier", Op.HISTOGRAM)]),
