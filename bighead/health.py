@@ -223,5 +223,6 @@ _PROBES: dict[str, Callable[[Settings, float], str]] = {
     "flink-taskmanager": _taskmanager,
     "flink-runner": _flink_runner,
 }
-PARTS = tuple(part for part in _PROBES if not part.startswith("flink-"))
+KNOWN = tuple(_PROBES)
+PARTS = tuple(part for part in KNOWN if not part.startswith("flink-"))
 """Those of every platform; the Flink lane is probed where it is asked for."""

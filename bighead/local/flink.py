@@ -120,13 +120,26 @@ def command(part: str, settings: Settings, rest_port: int) -> tuple[str, ...]:
     return (*java, main, "--configDir", str(configuration))
 
 
+def program_file(on_progress: Progress = lambda _: None) -> Path:
+    """The program that a runner submits: compiled where Flink is installed, else the one that was put in its folder.
+
+    Raises PlatformError where there is neither.
+    """
+    put = sorted(_programs().glob("bighead-flink-*.jar"))
+    return put[-1] if put and flink_home() is None else class_path(on_progress)[-1]
+
+
+def _programs() -> Path:
+    return jars.jvm_folder() / "flink-program"
+
+
 def program(libraries: Sequence[Path], on_progress: Progress = lambda _: None) -> Path:
     """The jar of streams/flink/java, compiled when its sources, or what it is compiled against, have changed."""
     sources = sorted(_SOURCES.rglob("*.java"))
     digest = hashlib.sha256(repr([path.name for path in libraries]).encode())
     for source in sources:
         digest.update(source.read_bytes())
-    target = jars.jvm_folder() / "flink-program" / f"bighead-flink-{digest.hexdigest()[:16]}.jar"
+    target = _programs() / f"bighead-flink-{digest.hexdigest()[:16]}.jar"
     if not target.exists():
         on_progress(f"compiling {len(sources)} Java files of {_SOURCES}")
         _compile(sources, libraries, target)

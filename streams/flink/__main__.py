@@ -15,7 +15,7 @@ from bighead.config import Settings
 from bighead.errors import BigheadError
 from bighead.events.codec import Codec
 from bighead.health import FLINK_HEARTBEAT_KEY, HEARTBEAT_TTL_S, heartbeat
-from bighead.local.flink import class_path
+from bighead.local.flink import program_file
 from streams.flink.cluster import Cluster
 from streams.flink.runner import Runner
 
@@ -30,7 +30,7 @@ def main() -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     settings = config.load()
     try:
-        runner = Runner(settings, Codec(settings.schema_registry), Cluster(settings.flink), class_path()[-1])
+        runner = Runner(settings, Codec(settings.schema_registry), Cluster(settings.flink), program_file())
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: runner.stop())
         threading.Thread(target=_beat, args=(settings, runner), name="heartbeat", daemon=True).start()

@@ -14,7 +14,7 @@ from jsonschema.validators import validator_for
 from bighead import cli, config, health
 from bighead.config import Settings
 from bighead.local import jars
-from bighead.local.parts import BROKER
+from bighead.local.parts import BROKER, FLINK
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -29,6 +29,7 @@ PUBLISHED = {
     18500: "BIGHEAD_GRPC",
     18501: "BIGHEAD_HTTP",
     18502: "BIGHEAD_CONSOLE",
+    18503: "BIGHEAD_FLINK",
 }
 
 
@@ -59,7 +60,8 @@ def test_the_file_is_valid_by_the_schema_of_the_compose_specification() -> None:
 
 
 def test_every_part_of_the_platform_is_a_service() -> None:
-    assert set(SERVICES) == {*health.PARTS, "prepare"}
+    assert set(SERVICES) == {*health.KNOWN, "prepare"}
+    assert {name for name, service in SERVICES.items() if service.get("profiles") == ["flink"]} == set(FLINK)
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -84,7 +86,7 @@ def test_every_command_is_one_that_the_code_has(name: str) -> None:
         assert package.submodule_search_locations is None or find_spec(f"{command[2]}.__main__") is not None
 
 
-@pytest.mark.parametrize("name", ["worker", "materializer", "server", "console"])
+@pytest.mark.parametrize("name", ["worker", "materializer", "server", "console", "flink-runner"])
 def test_every_health_check_of_ours_is_the_probe_of_that_part(name: str) -> None:
     kind, *command = OURS[name]["healthcheck"]["test"]
 
@@ -145,7 +147,8 @@ def test_every_service_is_bounded_checked_and_on_the_one_network(name: str) -> N
     service = SERVICES[name]
 
     assert service["networks"] == ["bighead"] and list(COMPOSE["networks"]) == ["bighead"]
-    assert all(volume.split(":")[0] in COMPOSE["volumes"] for volume in service.get("volumes", []))
+    mounted = {volume.split(":")[0] for volume in service.get("volumes", [])}
+    assert mounted <= {*COMPOSE["volumes"], *(["./.jvm/flink-program"] if name == "flink-runner" else [])}
     assert all(other in SERVICES for other in service.get("depends_on", {}))
     if name != "prepare":
         assert service["healthcheck"]["test"][0] == "CMD" and service["restart"] == "unless-stopped"
