@@ -22,9 +22,10 @@ from streams.letters import LettersOnce
 from streams.materializer import MaterializerService
 from streams.monitoring import MonitoringService
 from streams.registry import RegistryService
+from streams.rollouts import RolloutsService
 from streams.views import register
 
-SERVICES = ("lane", "materializer", "registry", "monitoring")
+SERVICES = ("lane", "materializer", "registry", "rollouts", "monitoring")
 AGENTS = "views"
 ALL = (*SERVICES, AGENTS)
 SESSION_S = 10
@@ -83,6 +84,8 @@ def _services(settings: Settings, wanted: list[str]) -> dict[str, ServiceT]:
         made["materializer"] = MaterializerService(settings, codec, guard, catalog)
     if "registry" in wanted:
         made["registry"] = RegistryService(settings)
+    if "rollouts" in wanted:
+        made["rollouts"] = RolloutsService(settings, codec, Guard(codec, dead_letters, "rollouts", settings))
     if "monitoring" in wanted:
         guard = Guard(codec, dead_letters, "monitoring", settings)
         made["monitoring"] = MonitoringService(settings, codec, guard)

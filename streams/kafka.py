@@ -97,6 +97,12 @@ class TopicReader:
         """For each partition the offset that is read next."""
         return {part.partition: await self._consumer.position(part) for part in self._parts()}
 
+    async def offsets_at(self, time_ms: int) -> dict[int, int]:
+        """For each partition the first offset that was sent at that time or later, or the one after the last."""
+        ends = await self.ends()
+        found = await self._consumer.offsets_for_times(dict.fromkeys(self._parts(), time_ms))
+        return {part.partition: ends[part.partition] if at is None else at.offset for part, at in found.items()}
+
     def seek(self, offsets: Mapping[int, int]) -> None:
         """Goes on from these offsets."""
         for partition, offset in offsets.items():

@@ -143,7 +143,7 @@ def prepare(name: str, settings: Settings, jvm: Path) -> Part:
         case "redis":
             command = _prepare_redis(settings, listens[0])
         case "worker":
-            command = (sys.executable, "-m", "streams", "--only", "lane,registry,monitoring,views")
+            command = (sys.executable, "-m", "streams", "--only", "lane,registry,rollouts,monitoring,views")
         case "materializer":
             # A process of its own: on one core with the lane, events would wait for each other's steps.
             command = (sys.executable, "-m", "streams", "--only", "materializer")
