@@ -112,6 +112,56 @@ def mixed_stored(folder: Path, join: str | None = "flight") -> ModelRecord:
     )
 
 
+# One value and another for every datatype of the protocol, as JSON has them.
+EVERY: dict[str, tuple[int, list[Any]]] = {
+    "BOOL": (TensorProto.BOOL, [True, False]),
+    "UINT8": (TensorProto.UINT8, [0, 255]),
+    "UINT16": (TensorProto.UINT16, [1, 65535]),
+    "UINT32": (TensorProto.UINT32, [2, 4294967295]),
+    "UINT64": (TensorProto.UINT64, [3, 18446744073709551615]),
+    "INT8": (TensorProto.INT8, [-128, 127]),
+    "INT16": (TensorProto.INT16, [-32768, 32767]),
+    "INT32": (TensorProto.INT32, [-2147483648, 2147483647]),
+    "INT64": (TensorProto.INT64, [-9223372036854775808, 9223372036854775807]),
+    "FP16": (TensorProto.FLOAT16, [0.5, -65504.0]),
+    "FP32": (TensorProto.FLOAT, [0.25, -1024.5]),
+    "FP64": (TensorProto.DOUBLE, [0.1, -1.7e308]),
+    "BYTES": (TensorProto.STRING, ["", "Zürich 日本"]),
+}
+
+
+def every(path: Path) -> Path:
+    """An input and an output of each datatype, two values a row: `out_fp32` is `in_fp32`."""
+    inputs, outputs = (
+        [
+            helper.make_tensor_value_info(f"{side}_{datatype.lower()}", kind, [None, 2])
+            for datatype, (kind, _) in EVERY.items()
+        ]
+        for side in ("in", "out")
+    )
+    nodes = [
+        helper.make_node("Identity", [f"in_{datatype.lower()}"], [f"out_{datatype.lower()}"]) for datatype in EVERY
+    ]
+    return save(path, helper.make_graph(nodes, "every", inputs, outputs))
+
+
+def every_stored(folder: Path) -> ModelRecord:
+    """`every` in an artifact store, and its record."""
+    inputs = tuple(
+        Tensor(name=f"in_{datatype.lower()}", type=datatype, shape=(2,), source="request") for datatype in EVERY
+    )
+    outputs = tuple(Tensor(name=f"out_{datatype.lower()}", type=datatype, shape=(2,)) for datatype in EVERY)
+    row = {
+        side: {f"{prefix}_{datatype.lower()}": values for datatype, (_, values) in EVERY.items()}
+        for side, prefix in (("inputs", "in"), ("outputs", "out"))
+    }
+    return replace(
+        times_record(stored(folder, every(folder / "every.onnx")), 1.0),
+        signature=Signature(inputs=inputs, outputs=outputs),
+        golden=json.dumps([row]),
+    )
+
+
 def external(folder: Path, factor: float) -> Path:
     """`times` with its factor in another file beside it, which exists and would be read."""
     path = times(folder / "whole.onnx", factor)
