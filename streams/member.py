@@ -23,8 +23,8 @@ def stage_of(group: str | None) -> str:
 class Member:
     """A group's epoch in the lane: how far it is in each partition of its topic, and what it left out as late.
 
-    cut_ms: batch owns what lies below it; an event below is counted in `late` and left to the next batch run. A retired
-    one is let go before the next step.
+    place: name and epoch. cut_ms: batch owns what lies below it; an event below is counted in `late` and left to the
+    next batch run. A retired one is let go before the next step.
     """
 
     group: CompiledGroup
@@ -33,15 +33,12 @@ class Member:
     offsets: dict[int, int]
     late: int = 0
     retired: bool = False
+    place: tuple[str, int] = field(init=False)
     codec: StateCodec = field(init=False)
 
     def __post_init__(self) -> None:
+        self.place = (self.group.name, self.epoch)
         self.codec = StateCodec(self.group)
-
-    @property
-    def place(self) -> tuple[str, int]:
-        """Name and epoch."""
-        return self.group.name, self.epoch
 
 
 class Tiles(Protocol):
