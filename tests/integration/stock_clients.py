@@ -53,8 +53,8 @@ def equal(answer: Any, names: Any = ARRAYS, arrays: Any = ARRAYS) -> bool:
 def same(sent: Any, received: Any) -> bool:
     if sent.dtype == np.object_:
         texts = [value.decode() if isinstance(value, bytes) else value for value in received.ravel()]
-        return texts == sent.ravel().tolist() and received.shape == sent.shape
-    return bool(received.dtype == sent.dtype) and np.array_equal(sent, received, equal_nan=sent.dtype.kind == "f")
+        return bool(texts == sent.ravel().tolist() and received.shape == sent.shape)
+    return bool(received.dtype == sent.dtype and np.array_equal(sent, received, equal_nan=sent.dtype.kind == "f"))
 
 
 def refusal(call: Callable[[], Any]) -> str:
