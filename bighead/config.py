@@ -32,6 +32,9 @@ VARIABLES: dict[str, str] = {
     "BIGHEAD_STATE": "folder of the stream worker's local state",
     "BIGHEAD_SERVER_NAME": "name of this model server in events",
     "BIGHEAD_MODEL_MEMORY_MB": "memory that loaded models may take together in a server, MB",
+    "BIGHEAD_TLS_CERTIFICATE": "PEM file with which a server encrypts gRPC and REST; none: in the clear",
+    "BIGHEAD_TLS_KEY": "PEM file of its key",
+    "BIGHEAD_TLS_CLIENT_AUTHORITY": "PEM file of the authority that clients' certificates must come from (mTLS)",
     "BIGHEAD_LOG_SHARE": "share of the predictions that a server logs, 0 to 1",
     "BIGHEAD_LOG_REDACTED": "features and inputs that a server leaves out of its log, comma-separated",
     "BIGHEAD_ACTOR": "who commands are attributed to",
@@ -60,6 +63,9 @@ class Settings:
     state: Path
     server_name: str
     model_memory_mb: int
+    tls_certificate: str
+    tls_key: str
+    tls_client_authority: str
     log_share: float
     log_redacted: str
     actor: str
@@ -110,6 +116,9 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         state=Path(values["BIGHEAD_STATE"]),
         server_name=values["BIGHEAD_SERVER_NAME"],
         model_memory_mb=_integer(values, "BIGHEAD_MODEL_MEMORY_MB"),
+        tls_certificate=values["BIGHEAD_TLS_CERTIFICATE"],
+        tls_key=values["BIGHEAD_TLS_KEY"],
+        tls_client_authority=values["BIGHEAD_TLS_CLIENT_AUTHORITY"],
         log_share=_share(values, "BIGHEAD_LOG_SHARE"),
         log_redacted=values["BIGHEAD_LOG_REDACTED"],
         actor=values["BIGHEAD_ACTOR"],
@@ -120,6 +129,11 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
 def variables(settings: Settings) -> dict[str, str]:
     """The environment that makes another process load exactly these settings."""
     return {name: str(getattr(settings, name.removeprefix("BIGHEAD_").lower())) for name in VARIABLES}
+
+
+def tokens() -> str:
+    """Bearer tokens of a server, ROLE:TOKEN[,ROLE:TOKEN]. No setting: secrets are never written to a file or shown."""
+    return os.environ.get("BIGHEAD_TOKENS", "")
 
 
 def inherited_environment() -> dict[str, str]:
@@ -146,6 +160,9 @@ def _defaults(home: Path) -> dict[str, str]:
         "BIGHEAD_SERVER_NAME": "server-1",
         "BIGHEAD_ACTOR": getpass.getuser(),
         "BIGHEAD_MODEL_MEMORY_MB": "4096",
+        "BIGHEAD_TLS_CERTIFICATE": "PEM file with which a server encrypts gRPC and REST; none: in the clear",
+        "BIGHEAD_TLS_KEY": "PEM file of its key",
+        "BIGHEAD_TLS_CLIENT_AUTHORITY": "PEM file of the authority that clients' certificates must come from (mTLS)",
         "BIGHEAD_LOG_SHARE": "1.0",
         "BIGHEAD_LOG_REDACTED": "",
         "BIGHEAD_MAX_FUTURE_MS": str(24 * 60 * 60 * 1000),

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 import sys
+from typing import Any
 
 from bighead import config
 from bighead.client.catalog import CatalogFollower
@@ -29,6 +30,7 @@ from serving.loading import load
 from serving.measures import MeasureReports
 from serving.prediction_log import PredictionLog
 from serving.predictor import Predictor
+from serving.security import TokenMiddleware, Tokens, tls_of
 from serving.snapshot import LoadedModel
 from serving.trial import try_out
 
@@ -66,8 +68,16 @@ class Server:
         self._ready = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._deployments = DeploymentFollower(settings, guard, host, self._on_ready)
-        self._grpc = GrpcServer(self._predictor, settings.grpc)
-        self._http = HttpServer(rest.build(self._predictor), settings.http, "BIGHEAD_HTTP")
+        tokens = Tokens(config.tokens())
+        tls = tls_of(settings.tls_certificate, settings.tls_key, settings.tls_client_authority)
+        self._grpc = GrpcServer(self._predictor, settings.grpc, tokens, tls)
+        app: Any = rest.build(self._predictor)
+        self._http = HttpServer(
+            TokenMiddleware(app, tokens) if tokens else app,
+            settings.http,
+            "BIGHEAD_HTTP",
+            **(tls.http_options() if tls else {}),
+        )
 
     async def start(self) -> None:
         """Listens at once; returns when the live versions are loaded and health says so."""

@@ -20,6 +20,7 @@ from bighead.errors import BigheadError, ConfigError, InvalidInput
 from serving import messages, rows
 from serving.codes import Code, code, details
 from serving.predictor import Predictor
+from serving.security import Tls, TokenInterceptor, Tokens
 
 _log = logging.getLogger(__name__)
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
@@ -44,10 +45,13 @@ Refused = Callable[[Any, Code, str], Message]
 class GrpcServer:
     """The listener and its health, which is NOT_SERVING until `declare_ready`."""
 
-    def __init__(self, predictor: Predictor, address: str) -> None:
+    def __init__(
+        self, predictor: Predictor, address: str, tokens: Tokens | None = None, tls: Tls | None = None
+    ) -> None:
         self._address = address
+        self._tls = tls
         self._health = health.HealthServicer()
-        self._server = grpc.aio.server(options=_OPTIONS)
+        self._server = grpc.aio.server(options=_OPTIONS, interceptors=[TokenInterceptor(tokens)] if tokens else [])
         self._server.add_generic_rpc_handlers(handlers(predictor))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection((*SERVICES, HEALTH, reflection.SERVICE_NAME), self._server)
@@ -56,7 +60,10 @@ class GrpcServer:
         """Listens; raises ConfigError where the address cannot be had."""
         await self._set_health(serving=False)
         try:
-            self._server.add_insecure_port(self._address)
+            if self._tls is None:
+                self._server.add_insecure_port(self._address)
+            else:
+                self._server.add_secure_port(self._address, self._tls.credentials())
         except RuntimeError as error:
             raise ConfigError(
                 f"BIGHEAD_GRPC is {self._address}, which cannot be listened on ({error}); stop what uses that port "

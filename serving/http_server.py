@@ -19,12 +19,12 @@ class _Server(uvicorn.Server):
 
 
 class HttpServer:
-    """One listener. `variable` names the setting that its address comes from."""
+    """One listener. `variable` names the setting that its address comes from; `options` are more of uvicorn's."""
 
-    def __init__(self, app: Any, address: str, variable: str) -> None:
+    def __init__(self, app: Any, address: str, variable: str, **options: Any) -> None:
         self._address = address
         self._variable = variable
-        self._server = _Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
+        self._server = _Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", **options))
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from bighead.client.proto.features_pb2 import GetFeaturesRequest, GetFeaturesResponse
 from bighead.client.proto.value_pb2 import FeatureStatus
-from bighead.client.rpc import AsyncClient, Client, Method
+from bighead.client.rpc import OPEN, AsyncClient, Client, Method, Security
 from bighead.client.values import Row, read, write
 from bighead.errors import InvalidInput
 from bighead.features.plan import FeatureRow
@@ -20,8 +20,8 @@ _GET_FEATURES = Method("/bighead.v1.Features/GetFeatures", GetFeaturesRequest, G
 class FeaturesClient(Client[GetFeaturesRequest, GetFeaturesResponse]):
     """Blocking. `address` is host:port of the server's gRPC listener."""
 
-    def __init__(self, address: str) -> None:
-        super().__init__(address, _GET_FEATURES)
+    def __init__(self, address: str, security: Security = OPEN) -> None:
+        super().__init__(address, _GET_FEATURES, security)
 
     def read(
         self, join: str, entities: Sequence[Row], *, as_of_ms: int | None = None, timeout_s: float = 5.0
@@ -38,8 +38,8 @@ class FeaturesClient(Client[GetFeaturesRequest, GetFeaturesResponse]):
 class AsyncFeaturesClient(AsyncClient[GetFeaturesRequest, GetFeaturesResponse]):
     """The same for asyncio."""
 
-    def __init__(self, address: str) -> None:
-        super().__init__(address, _GET_FEATURES)
+    def __init__(self, address: str, security: Security = OPEN) -> None:
+        super().__init__(address, _GET_FEATURES, security)
 
     async def read(
         self, join: str, entities: Sequence[Row], *, as_of_ms: int | None = None, timeout_s: float = 5.0

@@ -6,7 +6,7 @@ from typing import Any
 
 from bighead.client.proto.prediction_pb2 import Entity, PredictRequest, PredictResponse
 from bighead.client.proto.value_pb2 import FeatureStatus
-from bighead.client.rpc import AsyncClient, Client, Method
+from bighead.client.rpc import OPEN, AsyncClient, Client, Method, Security
 from bighead.client.values import Row, Value, read, write
 from bighead.errors import InvalidInput
 
@@ -39,8 +39,8 @@ class Predictions:
 class PredictionClient(Client[PredictRequest, PredictResponse]):
     """Blocking. `address` is host:port of the server's gRPC listener."""
 
-    def __init__(self, address: str) -> None:
-        super().__init__(address, _PREDICT)
+    def __init__(self, address: str, security: Security = OPEN) -> None:
+        super().__init__(address, _PREDICT, security)
 
     def predict(
         self,
@@ -59,8 +59,8 @@ class PredictionClient(Client[PredictRequest, PredictResponse]):
 class AsyncPredictionClient(AsyncClient[PredictRequest, PredictResponse]):
     """The same for asyncio."""
 
-    def __init__(self, address: str) -> None:
-        super().__init__(address, _PREDICT)
+    def __init__(self, address: str, security: Security = OPEN) -> None:
+        super().__init__(address, _PREDICT, security)
 
     async def predict(
         self,

@@ -1,6 +1,6 @@
 """One method of the model server, called by blocking code or with asyncio; errors are our own. Knows gRPC statuses."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -35,6 +35,36 @@ _ERRORS: dict[grpc.StatusCode, type[BigheadError]] = {
 
 
 @dataclass(frozen=True)
+class Security:
+    """How a client proves who it is and knows the server. token: a bearer token. tls: whether to encrypt.
+
+    root_certificate: of the server's authority, PEM, where the system does not know it. certificate, key: the client's
+    own, PEM, for servers that demand one.
+    """
+
+    token: str | None = field(default=None, repr=False)
+    tls: bool = False
+    root_certificate: bytes | None = None
+    certificate: bytes | None = None
+    key: bytes | None = field(default=None, repr=False)
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What each call carries."""
+        return (("authorization", f"Bearer {self.token}"),) if self.token is not None else ()
+
+    @property
+    def credentials(self) -> grpc.ChannelCredentials | None:
+        """What a channel is opened with; None for one in the clear."""
+        if not self.tls:
+            return None
+        return grpc.ssl_channel_credentials(self.root_certificate, self.key, self.certificate)
+
+
+OPEN = Security()
+
+
+@dataclass(frozen=True)
 class Method(Generic[Request, Response]):
     """A method by its path, e.g. /bighead.v1.Features/GetFeatures, and the messages of both directions."""
 
@@ -52,9 +82,12 @@ class Method(Generic[Request, Response]):
 class Client(Generic[Request, Response]):
     """Calls one method, blocking. `address` is host:port of the server's gRPC listener."""
 
-    def __init__(self, address: str, method: Method[Request, Response]) -> None:
+    def __init__(self, address: str, method: Method[Request, Response], security: Security = OPEN) -> None:
         self._address = address
-        self._channel = grpc.insecure_channel(address)
+        self._metadata, credentials = security.metadata, security.credentials
+        self._channel = (
+            grpc.insecure_channel(address) if credentials is None else grpc.secure_channel(address, credentials)
+        )
         self._method = method.on(self._channel)
 
     def __enter__(self) -> Self:
@@ -68,7 +101,7 @@ class Client(Generic[Request, Response]):
     def call(self, request: Request, timeout_s: float) -> Response:
         """The answer; a status as the error that it stands for."""
         try:
-            answer: Response = self._method(request, timeout=timeout_s)
+            answer: Response = self._method(request, timeout=timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
             raise _error_of(self._address, error) from error
         return answer
@@ -81,9 +114,12 @@ class Client(Generic[Request, Response]):
 class AsyncClient(Generic[Request, Response]):
     """The same for asyncio."""
 
-    def __init__(self, address: str, method: Method[Request, Response]) -> None:
+    def __init__(self, address: str, method: Method[Request, Response], security: Security = OPEN) -> None:
         self._address = address
-        self._channel = grpc.aio.insecure_channel(address)
+        self._metadata, credentials = security.metadata, security.credentials
+        self._channel = (
+            grpc.aio.insecure_channel(address) if credentials is None else grpc.aio.secure_channel(address, credentials)
+        )
         self._method = method.on(self._channel)
 
     async def __aenter__(self) -> Self:
@@ -97,7 +133,7 @@ class AsyncClient(Generic[Request, Response]):
     async def call(self, request: Request, timeout_s: float) -> Response:
         """The answer; a status as the error that it stands for."""
         try:
-            answer: Response = await self._method(request, timeout=timeout_s)
+            answer: Response = await self._method(request, timeout=timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
             raise _error_of(self._address, error) from error
         return answer

@@ -5,12 +5,13 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from serving import rest
 from serving.grpc_server import GrpcServer
 from serving.http_server import HttpServer
 from serving.predictor import Predictor
+from serving.security import Tls, TokenMiddleware, Tokens
 
 
 class Addresses(NamedTuple):
@@ -21,7 +22,7 @@ class Addresses(NamedTuple):
 
 
 @contextmanager
-def running(predictor: Predictor) -> Iterator[Addresses]:
+def running(predictor: Predictor, tokens: Tokens | None = None, tls: Tls | None = None) -> Iterator[Addresses]:
     """Serves what the predictor holds, with an event loop of its own, until the block ends."""
     addresses = Addresses(_free(), _free())
     loop = asyncio.new_event_loop()
@@ -29,7 +30,10 @@ def running(predictor: Predictor) -> Iterator[Addresses]:
     thread.start()
 
     async def start() -> tuple[GrpcServer, HttpServer]:
-        grpc, http = GrpcServer(predictor, addresses.grpc), HttpServer(rest.build(predictor), addresses.http, "HTTP")
+        app: Any = rest.build(predictor)
+        app = TokenMiddleware(app, tokens) if tokens else app
+        grpc = GrpcServer(predictor, addresses.grpc, tokens, tls)
+        http = HttpServer(app, addresses.http, "HTTP", **(tls.http_options() if tls else {}))
         await grpc.start()
         await http.start()
         await grpc.declare_ready()
