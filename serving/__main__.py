@@ -28,6 +28,7 @@ from serving.host import ModelHost
 from serving.http_server import HttpServer
 from serving.loading import load
 from serving.measures import MeasureReports
+from serving.metrics_page import ServerCollector, page_of
 from serving.prediction_log import PredictionLog
 from serving.predictor import Predictor
 from serving.security import TokenMiddleware, Tokens, tls_of
@@ -71,7 +72,8 @@ class Server:
         tokens = Tokens(config.tokens())
         tls = tls_of(settings.tls_certificate, settings.tls_key, settings.tls_client_authority)
         self._grpc = GrpcServer(self._predictor, settings.grpc, tokens, tls)
-        app: Any = rest.build(self._predictor)
+        page = page_of(ServerCollector(self._predictor, self._log, self._staleness.current))
+        app: Any = rest.build(self._predictor, page)
         self._http = HttpServer(
             TokenMiddleware(app, tokens) if tokens else app,
             settings.http,

@@ -6,6 +6,7 @@ Knows no transport. The counts only grow and may be read by anybody; they are wr
 import asyncio
 import contextlib
 import logging
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ from bighead.registry.rollouts import ERROR_RATE, LATENCY_P99_MS, PREDICTIONS
 
 _log = logging.getLogger(__name__)
 EVERY_S = 5.0
+BOUNDS_US = (250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 128_000, 256_000, 512_000, 1_024_000)
 MOST_LATENCIES = 20_000
 """Of one version and interval; what is answered beyond is counted, and its latency is not kept."""
 
@@ -22,17 +24,22 @@ MOST_LATENCIES = 20_000
 @dataclass(slots=True)
 class VersionMeasures:
     """One version: `answers` are requests with an answer, `failures` those that ended by the server's or the model's
-    fault and not the caller's, `predictions` the rows that were answered. `latencies_us`: since the last report."""
+    fault and not the caller's, `predictions` the rows that were answered. `buckets`: answers by latency, up to each of
+    `BOUNDS_US` and beyond the last. `latencies_us`: since the last report."""
 
     answers: int = 0
     failures: int = 0
     predictions: int = 0
+    total_us: int = 0
+    buckets: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_US) + 1))
     latencies_us: list[int] = field(default_factory=list)
 
     def answered(self, rows: int, latency_us: int) -> None:
         """Counts a request that has its answer."""
         self.answers += 1
         self.predictions += rows
+        self.total_us += latency_us
+        self.buckets[bisect_left(BOUNDS_US, latency_us)] += 1
         if len(self.latencies_us) < MOST_LATENCIES:
             self.latencies_us.append(latency_us)
 

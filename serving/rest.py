@@ -3,6 +3,7 @@
 Translates only; errors take their HTTP codes from the table that gRPC uses.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -15,6 +16,7 @@ from bighead.errors import BigheadError, InvalidInput
 from serving import rest_inference
 from serving.codes import code, details
 from serving.http_body import Bounded, Json, problems
+from serving.metrics_page import CONTENT_TYPE
 from serving.predictor import Answer, Entity, Predictor
 
 Scalar = StrictBool | StrictInt | StrictFloat | StrictStr | None
@@ -66,8 +68,8 @@ class FeaturesAnswer(BaseModel):
     vectors: list[VectorBody]
 
 
-def build(predictor: Predictor) -> FastAPI:
-    """The application."""
+def build(predictor: Predictor, metrics: Callable[[], bytes] | None = None) -> FastAPI:
+    """The application; `metrics` writes the page for Prometheus."""
     app = FastAPI(title="bighead model server", default_response_class=Json)
     app.add_middleware(Bounded)
     app.add_exception_handler(BigheadError, _refused)
@@ -95,6 +97,12 @@ def build(predictor: Predictor) -> FastAPI:
         vectors = [{"values": row.values, "statuses": row.statuses} for row in rows]
         epochs = rows[0].epochs
         return Json({"join": body.join, "as_of_ms": as_of_ms, "feature_epochs": epochs, "vectors": vectors})
+
+    if metrics is not None:
+
+        @app.get("/metrics")
+        async def page() -> Response:
+            return Response(metrics(), media_type=CONTENT_TYPE)
 
     rest_inference.add(app, predictor)
     return app

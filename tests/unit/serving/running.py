@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -22,7 +22,12 @@ class Addresses(NamedTuple):
 
 
 @contextmanager
-def running(predictor: Predictor, tokens: Tokens | None = None, tls: Tls | None = None) -> Iterator[Addresses]:
+def running(
+    predictor: Predictor,
+    tokens: Tokens | None = None,
+    tls: Tls | None = None,
+    metrics: Callable[[], bytes] | None = None,
+) -> Iterator[Addresses]:
     """Serves what the predictor holds, with an event loop of its own, until the block ends."""
     addresses = Addresses(_free(), _free())
     loop = asyncio.new_event_loop()
@@ -30,7 +35,7 @@ def running(predictor: Predictor, tokens: Tokens | None = None, tls: Tls | None 
     thread.start()
 
     async def start() -> tuple[GrpcServer, HttpServer]:
-        app: Any = rest.build(predictor)
+        app: Any = rest.build(predictor, metrics)
         app = TokenMiddleware(app, tokens) if tokens else app
         grpc = GrpcServer(predictor, addresses.grpc, tokens, tls)
         http = HttpServer(app, addresses.http, "HTTP", **(tls.http_options() if tls else {}))
