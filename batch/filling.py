@@ -4,17 +4,18 @@ Knows Spark. A day's tiles and the mark that says of which events they are made 
 died is simply run again: days whose mark still fits are kept.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from delta.tables import DeltaTable
+import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from batch.arrow import ARROW_TYPES
 from batch.folding import LEVEL, tile_columns
 from batch.tables import exists, read_version, version_of
 from batch.tiles import before, tiles_of
-from bighead.compile.spark import ENTITY, LATEST, SEQ, SQL_TYPES, START, floor_sql, quoted
+from bighead.compile.spark import ENTITY, LATEST, SEQ, START, floor_sql, quoted
 from bighead.features.compiled import CompiledGroup
 from bighead.features.types import ValueType
 from bighead.features.windows import DAY_MS, SIZES_MS, Level, ceil_to, floor_to
@@ -34,6 +35,10 @@ class Mark:
     events: int
     hash: int
     levels: frozenset[Level]
+
+    def without(self, levels: Collection[Level]) -> "Mark":
+        """The mark of a day that lost levels."""
+        return replace(self, levels=self.levels.difference(levels))
 
     def holds(self, other: "Mark | None") -> bool:
         """Whether a day with this mark needs no more work to have the other."""
@@ -123,18 +128,17 @@ def tiles_below(spark: SparkSession, group: CompiledGroup, table: DataFrame, cut
 
 def prune(spark: SparkSession, group: CompiledGroup, path: str, cut_ms: int) -> int:
     """Deletes tiles that no query at or after the cut can read any more; returns how many days lost some."""
-    first, table, pruned = levels_from_ms(group, cut_ms), DeltaTable.forPath(spark, path), 0
-    for level, from_ms in first.items():
-        old = [day for day, mark in marks(spark, path).items() if level in mark.levels and day + DAY_MS <= from_ms]
-        if old:
-            pruned = max(pruned, len(old))
-            among = F.col(DAY).isin(old)
-            # The marks first: a day that says less than it holds is only filled again.
-            left = F.expr(f"ARRAY_JOIN(ARRAY_EXCEPT(SPLIT({ENTITY}, ','), ARRAY('{level}')), ',')")
-            table.update(among & (F.col(LEVEL) == MARK), {ENTITY: left})
-            table.delete(among & (F.col(LEVEL) == MARK) & (F.col(ENTITY) == ""))
-            table.delete(among & (F.col(LEVEL) == str(level)))
-    return pruned
+    first, found = levels_from_ms(group, cut_ms), marks(spark, path)
+    left = {
+        day: mark.without({level for level in first if day + DAY_MS <= first[level]}) for day, mark in found.items()
+    }
+    pruned = {day: mark for day, mark in left.items() if mark != found[day]}
+    if pruned:
+        table = read_version(spark, path, version_of(spark, path)).where(F.col(DAY).isin(list(pruned)))
+        kept = [(F.col(LEVEL) == str(level)) & (F.col(DAY) > from_ms - DAY_MS) for level, from_ms in first.items()]
+        marked = _marked(spark, group, {day: mark for day, mark in pruned.items() if mark.levels})
+        _write(marked.unionByName(table.where(_any(kept))), path, list(pruned))
+    return len(pruned)
 
 
 def _any(conditions: Sequence[Column]) -> Column:
@@ -171,18 +175,16 @@ def _wanted(group: CompiledGroup, events: DataFrame, first: Mapping[Level, int],
 
 
 def _chunks(days: Sequence[int], wanted: Mapping[int, Mark], most: int) -> Iterator[list[int]]:
-    """Days that are filled together: of the same levels, and of not too many events."""
+    """Days that are filled together: of not too many events."""
     chunk: list[int] = []
     events = 0
     for day in days:
-        mark = wanted.get(day)
-        levels = mark.levels if mark else None
-        before_levels = wanted[chunk[0]].levels if chunk and chunk[0] in wanted else None
-        if chunk and (levels != before_levels or events + (mark.events if mark else 0) > most):
+        more = wanted[day].events if day in wanted else 0
+        if chunk and events + more > most:
             yield chunk
             chunk, events = [], 0
         chunk.append(day)
-        events += mark.events if mark else 0
+        events += more
     if chunk:
         yield chunk
 
@@ -193,30 +195,38 @@ def _fill_days(
     """One commit: the tiles and marks of these days; a day without a mark is emptied."""
     full = {day: mark for day, mark in days.items() if mark is not None}
     frame = _marked(spark, group, full)
-    if full:
-        time = F.col(quoted(group.definition.source.time))
-        mine = events.where((time >= min(full)) & (time < max(full) + DAY_MS))
-        if max(full) - min(full) != (len(full) - 1) * DAY_MS:
-            mine = mine.where(F.expr(floor_sql(quoted(group.definition.source.time), DAY_MS)).isin(list(full)))
-        levels = next(iter(full.values())).levels
+    for levels in dict.fromkeys(mark.levels for mark in full.values()):
+        mine = _of_days(group, events, [day for day, mark in full.items() if mark.levels == levels])
         tiles = tiles_of(spark, group, mine, [level for level in group.levels if level in levels])
         frame = frame.unionByName(tiles.withColumn(DAY, F.expr(floor_sql(START, DAY_MS))))
     _write(frame, path, list(days))
 
 
+def _of_days(group: CompiledGroup, events: DataFrame, days: Sequence[int]) -> DataFrame:
+    """The events of some days."""
+    time = F.col(quoted(group.definition.source.time))
+    found = events.where((time >= min(days)) & (time < max(days) + DAY_MS))
+    if max(days) - min(days) == (len(days) - 1) * DAY_MS:
+        return found
+    return found.where(F.expr(floor_sql(quoted(group.definition.source.time), DAY_MS)).isin(list(days)))
+
+
 def _marked(spark: SparkSession, group: CompiledGroup, days: Mapping[int, Mark]) -> DataFrame:
     """The rows that mark days."""
     kinds = {**tile_columns(group), DAY: ValueType.LONG}
-    schema = ", ".join(f"{quoted(name)} {SQL_TYPES[kind]}" for name, kind in kinds.items())
-    empty = [None] * len(group.state_columns)
     rows = [
-        (MARK, ",".join(sorted(mark.levels)), day, mark.events, mark.hash, *empty, day) for day, mark in days.items()
+        {LEVEL: MARK, ENTITY: ",".join(sorted(mark.levels)), START: day, SEQ: mark.events, LATEST: mark.hash, DAY: day}
+        for day, mark in days.items()
     ]
-    return spark.createDataFrame(rows, schema)
+    schema = pa.schema([(name, ARROW_TYPES[kind]) for name, kind in kinds.items()])
+    return spark.createDataFrame(pa.Table.from_pylist(rows, schema))
 
 
 def _write(frame: DataFrame, path: str, days: Sequence[int]) -> None:
     writer = frame.write.format("delta").mode("overwrite")
     if exists(frame.sparkSession, path):
         writer = writer.option("replaceWhere", f"{DAY} IN ({', '.join(map(str, days))})")
+    else:
+        # Files are skipped by these alone; the least and greatest of every state would take longer than the tiles.
+        writer = writer.option("delta.dataSkippingStatsColumns", f"{DAY},{START},{LEVEL}")
     writer.save(path)

@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from batch.decoding import ORIGIN_OFFSET, ORIGIN_PARTITION, REFUSED, Columns, decode_task, messages_sql, schema_sql
-from batch.tables import LANDED, exists, kind_of
+from batch.tables import LANDED, exists, kind_of, version_of
 from bighead.compile.spark import OFFSET, PARTITION
 from bighead.config import Settings
 from bighead.errors import ConfigError
@@ -114,12 +114,15 @@ def _write(batch: DataFrame, number: int, landed: Landed) -> None:
     """One micro-batch: appended in one commit, or left alone where this commit was made before a crash."""
     kept = batch.persist()
     try:
-        refused = kept.where(F.col(REFUSED).isNotNull())
-        landed.refused += refused.count()
-        if len(landed.reasons) < _MOST_REASONS:
-            rows = refused.select(REFUSED).limit(_MOST_REASONS - len(landed.reasons)).collect()
-            landed.reasons += [row[0] for row in rows]
-        events = _without_replays(kept.where(F.col(REFUSED).isNull()), landed)
+        replayed = F.when(F.col(REFUSED).isNull(), F.col(ORIGIN_OFFSET))
+        refused, replays = kept.agg(F.count(REFUSED), F.count(replayed)).collect()[0]
+        landed.refused += refused
+        if refused and len(landed.reasons) < _MOST_REASONS:
+            reasons = kept.where(F.col(REFUSED).isNotNull()).select(REFUSED)
+            landed.reasons += [row[0] for row in reasons.limit(_MOST_REASONS - len(landed.reasons)).collect()]
+        events = kept.where(F.col(REFUSED).isNull())
+        plain = events.drop(REFUSED, ORIGIN_PARTITION, ORIGIN_OFFSET)
+        events = _without_replays(events, plain, landed) if replays else plain
         writer = events.write.format("delta").mode("append").option("mergeSchema", "true")
         writer.option("txnAppId", f"bighead.land.{landed.topic}").option("txnVersion", number).save(landed.path)
     finally:
@@ -130,12 +133,9 @@ def _write(batch: DataFrame, number: int, landed: Landed) -> None:
         landed.events += int(newest["operationMetrics"].get("numOutputRows", 0))
 
 
-def _without_replays(events: DataFrame, landed: Landed) -> DataFrame:
+def _without_replays(events: DataFrame, plain: DataFrame, landed: Landed) -> DataFrame:
     """Events without the replayed dead letters whose original could be read here, and is landed."""
-    plain = events.drop(REFUSED, ORIGIN_PARTITION, ORIGIN_OFFSET)
     replays = events.where(F.col(ORIGIN_OFFSET).isNotNull())
-    if replays.isEmpty():
-        return plain
     known = plain.select(PARTITION, OFFSET)
     if landed.version >= 0:
         table = events.sparkSession.read.format("delta").load(landed.path)
@@ -146,6 +146,4 @@ def _without_replays(events: DataFrame, landed: Landed) -> DataFrame:
 
 
 def _version(spark: SparkSession, path: str) -> int:
-    if not exists(spark, path):
-        return -1
-    return int(DeltaTable.forPath(spark, path).history(1).select("version").collect()[0][0])
+    return version_of(spark, path) if exists(spark, path) else -1

@@ -6,6 +6,7 @@ outside of a range; partitioning by day would only make small files until a day 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -58,7 +59,14 @@ def version_of(spark: SparkSession, path: str) -> int:
     """The newest version of a table; raises ConfigError where there is none."""
     if not exists(spark, path):
         raise ConfigError(f"there is no Delta table at {path}; land its topic or load its history first: see --help")
-    return int(DeltaTable.forPath(spark, path).history(1).select("version").collect()[0][0])
+    return _newest_version(spark, path)
+
+
+def _newest_version(spark: SparkSession, path: str) -> int:
+    """As Delta itself finds it; the history of a table, which its Python has instead, takes a job of Spark."""
+    jvm: Any = spark.sparkContext._jvm
+    log = jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, path)
+    return int(log.update(False, getattr(log, "update$default$2")(), getattr(log, "update$default$3")()).version())
 
 
 def read_version(spark: SparkSession, path: str, version: int) -> DataFrame:
