@@ -120,14 +120,14 @@ class FlinkFollower:
         """The newest event of what came. Groups of one job have come equally far, and are asked for once."""
         known: dict[tuple[object, ...], dict[int, int]] = {}
         for place, one in self._followed.items():
-            reached = self._progress.offsets(place)
-            spans = {part: (one.offsets.get(part, 0), end) for part, end in reached.items()}
+            before, reached = one.offsets, self._progress.offsets(place)
+            spans = {part: (before.get(part, 0), end) for part, end in reached.items() if end > before.get(part, 0)}
             asked = (one.topic, one.time, tuple(spans.items()))
             try:
-                if asked not in known:
+                if spans and asked not in known:
                     known[asked] = await asyncio.to_thread(self._newest.of, one.topic, one.time, spans)
             except PlatformError as error:
                 _log.warning("how new the events of %s are is not known: %s", one.topic, error)
                 return
-            for part, time_ms in known[asked].items():
+            for part, time_ms in known.get(asked, {}).items():
                 one.newest_ms[part] = max(one.newest_ms.get(part, 0), time_ms)

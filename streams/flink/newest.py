@@ -40,7 +40,7 @@ class NewestTimes:
 
         A partition without a time that is believed is left out. Raises PlatformError where Kafka or the registry fails.
         """
-        ends = {partition: end for partition, (first, end) in spans.items() if end > first}
+        ends = {partition: end for partition, (_, end) in spans.items()}
         starts = [TopicPartition(topic, one, max(spans[one][0], end - MOST_MESSAGES)) for one, end in ends.items()]
         newest: dict[int, int] = {}
         try:
@@ -57,20 +57,20 @@ class NewestTimes:
         """What is assigned, up to these offsets; less where Kafka does not give it in time."""
         left, deadline_s = dict(ends), time.monotonic() + _LONGEST_S
         while left and time.monotonic() < deadline_s:
-            for received in self._consumer.consume(MOST_MESSAGES, _WAIT_S):
-                error = received.error()
-                if error is not None and error.code() == KafkaError._PARTITION_EOF:
-                    left.pop(
-                        received.partition() or 0, None
-                    )  # markers of transactions leave nothing at the last offset
-                    continue
-                if error is not None:
-                    raise KafkaException(error)
-                message = message_of(received)
-                if message.offset < ends[message.partition]:
-                    yield message
-                if message.offset + 1 >= ends[message.partition]:
-                    left.pop(message.partition, None)
+            received = self._consumer.poll(_WAIT_S)
+            if received is None:
+                continue
+            error = received.error()
+            if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                raise KafkaException(error)
+            if error is not None:
+                left.pop(received.partition() or 0, None)  # a marker of a transaction, at the end, is no message
+                continue
+            message = message_of(received)
+            if message.offset < ends[message.partition]:
+                yield message
+            if message.offset + 1 >= ends[message.partition]:
+                left.pop(message.partition, None)
 
     def _time(self, value: bytes | None, column: str) -> int:
         """The time of an event; 0 for none that is believed, which the job puts with the dead letters."""
