@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+import redis
 
 from bighead.client.features import Definitions, apply
 from bighead.events.codec import Codec
@@ -14,6 +15,7 @@ from bighead.events.sender import Sender
 from bighead.features import Aggregation, EventSource, GroupBy, Join, Keys, Op
 from bighead.features.catalog import FLINK as FLINK_ENGINE
 from bighead.features.catalog import PYTHON
+from bighead.features.tiles import visible_key
 from bighead.features.types import ValueType
 from bighead.features.windows import DAY_MS
 from bighead.local.flink import flink_home
@@ -86,6 +88,20 @@ def check(source: Source, join: Join) -> None:
     assert found == reference(source, join.name, ENTITIES, END_MS)
 
 
+def check_newest(source: Source) -> None:
+    """The store knows the time of each partition's newest event."""
+    newest: dict[str, int] = {}
+    for event in source.events:
+        field = f"latest:{event.partition}"
+        newest[field] = max(newest.get(field, 0), event.record["at_ms"])
+    with redis.Redis.from_url(source.settings.redis) as store:
+        marks = {
+            key.decode(): value
+            for key, value in store.hgetall(visible_key(source.settings.topic_prefix, source.topic)).items()
+        }
+    assert {field: int(marks[field]) for field in newest} == newest
+
+
 def test_a_cluster_that_is_killed_in_the_middle_loses_and_doubles_nothing(cluster: Platform) -> None:
     source, killer = source_of(cluster, "flink.kills.v1"), Killer(cluster)
     made, join = group("kills", source.topic, [Op.COUNT, Op.SUM, Op.MIN, Op.LAST, Op.LAST_K])
@@ -99,6 +115,7 @@ def test_a_cluster_that_is_killed_in_the_middle_loses_and_doubles_nothing(cluste
         source.await_visible(positions)
     check(source, join)
     check_tiles(source, join.name)
+    check_newest(source)
 
 
 def test_a_broken_message_is_a_dead_letter_and_the_job_goes_on(cluster: Platform) -> None:
