@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from bighead import config
+from bighead.errors import PlatformError
 from bighead.local import flink, jars
 from streams.flink.job import PROFILES
 
@@ -102,3 +103,15 @@ def test_the_image_has_flinks_version_and_what_jobs_load_and_runs_as_nobody_spec
     kept = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     assert all(any(source == keep or source.startswith(keep + "/") for keep in kept) for source in copied)
     assert re.findall(r"^USER (.+)$", DOCKERFILE, re.MULTILINE) == ["10001"] and "--uid 10001" in DOCKERFILE
+
+
+def test_a_runner_beside_no_flink_submits_the_program_that_was_put_in_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jars, "jvm_folder", lambda: tmp_path / ".jvm")
+    with pytest.raises(PlatformError, match="make flink"):
+        flink.program_file()
+    put = tmp_path / ".jvm" / "flink-program" / "bighead-flink-0123456789abcdef.jar"
+    put.parent.mkdir(parents=True)
+    put.touch()
+    assert flink.program_file() == put
