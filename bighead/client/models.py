@@ -96,27 +96,27 @@ class ModelsClient:
             record, artifact_uri=artifact.uri, artifact_sha256=artifact.sha256, artifact_size=artifact.size
         )
         command = RegisterModel(
-            command_id=_new_id(),
+            command_id=new_id(),
             model=name,
             record=complete,
             actor=self._actor,
             reason=reason,
             at_ms=self._clock_ms(),
         )
-        match self._ask(command):
+        match self.ask(command):
             case ModelRegistered(version=version):
                 return version
             case other:
-                raise _unexpected(command, other)
+                raise unexpected(command, other)
 
     def deploy(self, model: str, version: int | None, reason: str, wait: bool = True) -> Deployed:
         """Makes a version live (None: the newest that is not retired); with `wait`, until a server answers with it.
 
         Raises ModelError when the server could not load it: the version before it keeps answering.
         """
-        number = self._newest(model) if version is None else version
+        number = self.newest(model) if version is None else version
         command = DeployModel(
-            command_id=_new_id(),
+            command_id=new_id(),
             model=model,
             version=number,
             actor=self._actor,
@@ -128,7 +128,7 @@ class ModelsClient:
     def rollback(self, model: str, reason: str, version: int | None = None, wait: bool = True) -> Deployed:
         """Returns to the version before the live one, or to a named one that was live before."""
         command = RollBack(
-            command_id=_new_id(),
+            command_id=new_id(),
             model=model,
             version=version,
             actor=self._actor,
@@ -155,9 +155,9 @@ class ModelsClient:
         """
         arms = [TrafficArm(arm=f"v{version}", version=version, percent=percent) for version, percent in shares.items()]
         arms += [TrafficArm(arm=f"shadow-v{one}", version=one, percent=100.0, shadow=True) for one in shadows]
-        self._ask(
+        self.ask(
             SetTraffic(
-                command_id=_new_id(),
+                command_id=new_id(),
                 model=model,
                 arms=tuple(arms),
                 labels=dict(labels or {}),
@@ -171,9 +171,9 @@ class ModelsClient:
 
     def retire(self, model: str, reason: str, version: int | None = None) -> None:
         """Takes a version out of use for good, or (None) every version of the model."""
-        self._ask(
+        self.ask(
             RetireModel(
-                command_id=_new_id(),
+                command_id=new_id(),
                 model=model,
                 version=version,
                 actor=self._actor,
@@ -198,11 +198,17 @@ class ModelsClient:
         """Everything that was asked of a model, the oldest first, refused commands included."""
         return self.show(model).history
 
-    def _newest(self, model: str) -> int:
+    def newest(self, model: str) -> int:
+        """The newest version that is not retired."""
         versions = [version.number for version in self.show(model).state.versions if version.retired is None]
         if not versions:
             raise UnknownModel(f"every version of {model!r} is retired; register a new one")
         return versions[-1]
+
+    def ask(self, command: Command) -> RegistryEvent:
+        """Sends a command; the first event that it led to."""
+        with self._sent(command) as log:
+            return self._answer(command, log)
 
     def _views(self, as_of_ms: int | None = None) -> dict[str, ModelView]:
         views: dict[str, ModelView] = {}
@@ -224,12 +230,8 @@ class ModelsClient:
                 case RolledBack(version=version, from_version=previous):
                     changed = Deployed(command.model, version, previous, command.command_id)
                 case other:
-                    raise _unexpected(command, other)
+                    raise unexpected(command, other)
             return self._swapped(changed, log) if wait else changed
-
-    def _ask(self, command: Command) -> RegistryEvent:
-        with self._sent(command) as log:
-            return self._answer(command, log)
 
     @contextmanager
     def _sent(self, command: Command) -> Iterator[Iterator[Event]]:
@@ -295,9 +297,11 @@ class ModelsClient:
             return None
 
 
-def _new_id() -> str:
+def new_id() -> str:
+    """The identity of a new command."""
     return uuid.uuid4().hex
 
 
-def _unexpected(command: Command, event: RegistryEvent) -> ModelError:
+def unexpected(command: Command, event: RegistryEvent) -> ModelError:
+    """What is raised where a command has an answer of another kind."""
     return ModelError(f"{type(command).__name__} {command.command_id} was answered by a {type(event).__name__}")

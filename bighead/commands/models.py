@@ -1,23 +1,23 @@
 """`bighead models`: register, deploy, roll back, divide traffic, retire; what was live when, who put it there, why."""
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from bighead import config
 from bighead.client.models import Deployed, ModelsClient
+from bighead.commands.options import say, writes
+from bighead.commands.rollouts import rollout
 from bighead.commands.text import columns, json_line
 from bighead.errors import InvalidInput, UnknownModel
 from bighead.registry.records import record_from_json
-from bighead.registry.state import Version
+from bighead.registry.rollouts import bounds
+from bighead.registry.state import Rollout, Version
 from bighead.registry.views import Change, ModelView, to_json
-
-Command = TypeVar("Command", bound=Callable[..., object])
 
 
 @click.group()
@@ -25,18 +25,7 @@ def command() -> None:
     """Register, deploy, roll back and look up models."""
 
 
-def _writes(function: Command) -> Command:
-    """The options of every command that changes something."""
-    for option in (
-        click.option("--json", "as_json", is_flag=True, help="The outcome as one JSON object."),
-        click.option(
-            "--timeout", "timeout_s", default=60.0, show_default=True, metavar="SECONDS", help="How long to wait."
-        ),
-        click.option("--actor", help="Who commands.  [default: BIGHEAD_ACTOR]"),
-        click.option("--reason", required=True, help="Why; it is kept with the event."),
-    ):
-        function = option(function)
-    return function
+command.add_command(rollout)
 
 
 @command.command()
@@ -47,7 +36,7 @@ def _writes(function: Command) -> Command:
 @click.option(
     "--record", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Its record, JSON."
 )
-@_writes
+@writes
 def register(
     name: str, artifact: Path, record: Path, reason: str, actor: str | None, timeout_s: float, as_json: bool
 ) -> None:
@@ -61,14 +50,14 @@ def register(
     except InvalidInput as error:
         raise InvalidInput(f"{record}: {error}") from error
     version = client.register(name, complete, artifact, reason)
-    _say({"model": name, "version": version}, f"{name} version {version} is registered", as_json)
+    say({"model": name, "version": version}, f"{name} version {version} is registered", as_json)
 
 
 @command.command()
 @click.argument("name")
 @click.argument("version", type=click.IntRange(1), required=False)
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Until a server answers with it.")
-@_writes
+@writes
 def deploy(
     name: str, version: int | None, wait: bool, reason: str, actor: str | None, timeout_s: float, as_json: bool
 ) -> None:
@@ -77,14 +66,14 @@ def deploy(
     Example: bighead models deploy delay 2 --reason "better AUC in October"
     """
     deployed = _client(actor, timeout_s).deploy(name, version, reason, wait)
-    _say(asdict(deployed), _deployed(deployed), as_json)
+    say(asdict(deployed), _deployed(deployed), as_json)
 
 
 @command.command()
 @click.argument("name")
 @click.option("--to", "version", type=click.IntRange(1), help="A version that was live before.  [default: the last]")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Until a server answers with it.")
-@_writes
+@writes
 def rollback(
     name: str, version: int | None, wait: bool, reason: str, actor: str | None, timeout_s: float, as_json: bool
 ) -> None:
@@ -93,7 +82,7 @@ def rollback(
     Example: bighead models rollback delay --reason "log loss doubled"
     """
     deployed = _client(actor, timeout_s).rollback(name, reason, version, wait)
-    _say(asdict(deployed), _deployed(deployed), as_json)
+    say(asdict(deployed), _deployed(deployed), as_json)
 
 
 @command.command()
@@ -103,7 +92,7 @@ def rollback(
 @click.option("--label", "labels", multiple=True, metavar="NAME=VERSION", help="A name that requests may ask for.")
 @click.option("--unit", help="Key or input that decides the arm, such as customer; all keys by default.")
 @click.option("--salt", default="", help="Another salt assigns every unit anew.")
-@_writes
+@writes
 def traffic(
     name: str,
     shares: tuple[str, ...],
@@ -130,13 +119,13 @@ def traffic(
     text = ", ".join(f"{percent:g}% to version {version}" for version, percent in divided.items())
     text += "".join(f"; version {version} as a shadow" for version in shadows)
     text += "".join(f"; {label} is version {version}" for label, version in named.items())
-    _say({"model": name, "shares": divided, "shadows": list(shadows), "labels": named}, f"{name}: {text}", as_json)
+    say({"model": name, "shares": divided, "shadows": list(shadows), "labels": named}, f"{name}: {text}", as_json)
 
 
 @command.command()
 @click.argument("name")
 @click.argument("version", type=click.IntRange(1), required=False)
-@_writes
+@writes
 def retire(name: str, version: int | None, reason: str, actor: str | None, timeout_s: float, as_json: bool) -> None:
     """Take a version out of use for good; without VERSION the whole model.
 
@@ -144,7 +133,7 @@ def retire(name: str, version: int | None, reason: str, actor: str | None, timeo
     """
     _client(actor, timeout_s).retire(name, reason, version)
     what = "the whole model" if version is None else f"version {version}"
-    _say({"model": name, "version": version}, f"{name}: {what} is retired", as_json)
+    say({"model": name, "version": version}, f"{name}: {what} is retired", as_json)
 
 
 @command.command()
@@ -187,10 +176,6 @@ def show(name: str, version: int | None, as_of: str | None, as_json: bool) -> No
 
 def _client(actor: str | None, timeout_s: float) -> ModelsClient:
     return ModelsClient(config.load(), actor, timeout_s=timeout_s)
-
-
-def _say(outcome: dict[str, Any], text: str, as_json: bool) -> None:
-    click.echo(json_line(outcome) if as_json else text)
 
 
 def _deployed(deployed: Deployed) -> str:
@@ -260,6 +245,8 @@ def _view_text(view: ModelView) -> str:
     if state.traffic is not None:
         arms = ", ".join(f"{arm.arm}: version {arm.version}, {arm.percent:g}%" for arm in state.traffic.arms)
         lines.append(f"traffic: {arms}")
+    if state.rollout is not None:
+        lines.append(_rollout(state.rollout))
     for name, status in sorted(view.answering.items()):
         failed = f"; failed at {status.error}" if status.error else ""
         lines.append(f"{name}: answers with version {_cell(status.serving)}{failed}")
@@ -283,6 +270,12 @@ def _view_text(view: ModelView) -> str:
             columns(("time", "actor", "what", "live", "reason"), history),
         ]
     )
+
+
+def _rollout(rollout: Rollout) -> str:
+    stage = f"stage {rollout.stage + 1} of {len(rollout.stages)}, {rollout.percent:g}% since {_time(rollout.since_ms)}"
+    rules = ", ".join(map(bounds, rollout.rules)) or "none"
+    return f"roll-out of version {rollout.version}: {stage}; rules: {rules}"
 
 
 def _version_text(version: Version) -> str:
@@ -309,7 +302,9 @@ def _version_text(version: Version) -> str:
 
 def _what(line: Change) -> str:
     version = "" if line.version is None else f" {line.version}"
-    return f"{line.what}{version} REFUSED: {line.refused}" if line.refused else f"{line.what}{version}"
+    if line.refused:
+        return f"{line.what}{version} REFUSED: {line.refused}"
+    return f"{line.what}{version} ({line.detail})" if line.detail else f"{line.what}{version}"
 
 
 def _metrics(version: Version) -> str:

@@ -101,6 +101,17 @@ def test_a_model_goes_live_back_and_is_explained(shell: Shell) -> None:
     assert (newest["version"], newest["previous_version"], newest["server"]) == (2, 1, "s1")
     assert "1 is live, before it version 2" in shell.said("rollback", "delay", "--reason", "worse")
     assert shell.said("traffic", "delay", "1=90", "2=10", "--reason", "canary").startswith("delay: 90% to version 1")
+    rules = ("--rule", "error_rate<=0.01", "--rule", "auc>=0.7")
+    assert shell.said("rollout", "delay", "--stages", "5,50", *rules, "--reason", "try again") == (
+        "stage 1 of 2: version 2 of delay answers 5%\n"
+    )
+    shown = shell.said("show", "delay")
+    assert "roll-out of version 2: stage 1 of 2, 5% since" in shown
+    assert "rules: error_rate <= 0.01, auc >= 0.7" in shown
+    assert "rolled back: it was stopped at stage 1 of 2 (5%)" in shell.said(
+        "rollout", "delay", "--stop", "--reason", "complaints"
+    )
+    assert "RolloutEnded 2 (rolled back, it was stopped" in shell.said("show", "delay")
     assert "version 1 is live" in shell.said("deploy", "delay", "1", "--reason", "all of it again", "--no-wait")
     assert shell.said("retire", "delay", "2", "--reason", "leak") == "delay: version 2 is retired\n"
 

@@ -1,0 +1,113 @@
+"""Staged roll-outs: start one, follow it, stop it. The stream worker advances it by what is measured.
+
+Knows Kafka through the log and the models' client.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+
+from bighead.client.models import ModelsClient, new_id, unexpected
+from bighead.clock import wall_clock_ms
+from bighead.config import Settings
+from bighead.errors import UndecodableEvent
+from bighead.events.codec import Codec
+from bighead.events.log import follow
+from bighead.events.topics import MODELS_EVENTS, topic_name
+from bighead.events.types import (
+    RolloutEnded,
+    RolloutRule,
+    RolloutStage,
+    RolloutStarted,
+    StartRollout,
+    StopRollout,
+)
+from bighead.registry.state import RolloutEvent
+
+LOGGER = logging.getLogger("bighead.models")
+
+
+class RolloutsClient:
+    """What a person or a program asks about roll-outs, in the name of `actor`; errors are those of ModelsClient."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        actor: str | None = None,
+        *,
+        timeout_s: float = 30.0,
+        clock_ms: Callable[[], int] = wall_clock_ms,
+    ) -> None:
+        self._models = ModelsClient(settings, actor, timeout_s=timeout_s, clock_ms=clock_ms)
+        self._settings = settings
+        self._actor = actor or settings.actor
+        self._clock_ms = clock_ms
+        self._codec = Codec(settings.schema_registry)
+
+    def start(
+        self,
+        model: str,
+        version: int | None,
+        stages: Sequence[RolloutStage],
+        reason: str,
+        *,
+        rules: Sequence[RolloutRule] = (),
+        unit: str | None = None,
+        salt: str = "",
+    ) -> RolloutStarted:
+        """Gives a version (None: the newest) growing shares of the traffic, and makes it live after the last stage.
+
+        A stage passes when its time is over, its predictions were seen and every rule is known to hold; a broken rule
+        gives all traffic back to the live version. unit, salt: as in `ModelsClient.set_traffic`.
+        """
+        command = StartRollout(
+            command_id=new_id(),
+            model=model,
+            version=self._models.newest(model) if version is None else version,
+            stages=tuple(stages),
+            rules=tuple(rules),
+            unit=unit,
+            salt=salt,
+            actor=self._actor,
+            reason=reason,
+            at_ms=self._clock_ms(),
+        )
+        match self._models.ask(command):
+            case RolloutStarted() as started:
+                return started
+            case other:
+                raise unexpected(command, other)
+
+    def stop(self, model: str, reason: str, rollout_id: str | None = None) -> RolloutEnded:
+        """Ends a roll-out (None: the one under way) and gives all traffic back to the live version."""
+        command = StopRollout(
+            command_id=new_id(),
+            model=model,
+            rollout_id=rollout_id,
+            actor=self._actor,
+            reason=reason,
+            at_ms=self._clock_ms(),
+        )
+        match self._models.ask(command):
+            case RolloutEnded() as ended:
+                return ended
+            case other:
+                raise unexpected(command, other)
+
+    def follow(self, model: str, rollout_id: str) -> Iterator[RolloutEvent]:
+        """The events of a roll-out from its start on, as they come, until it has ended."""
+        messages = follow(self._settings, [topic_name(self._settings.topic_prefix, MODELS_EVENTS)])
+        try:
+            for message in messages:
+                if message.key != model.encode():
+                    continue
+                try:
+                    event = self._codec.decode(message.value)
+                except UndecodableEvent as error:
+                    LOGGER.warning("%s is passed over: %s", message.position, error)
+                    continue
+                if isinstance(event, RolloutEvent) and event.rollout_id == rollout_id:
+                    yield event
+                    if isinstance(event, RolloutEnded):
+                        return
+        finally:
+            messages.close()
