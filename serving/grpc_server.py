@@ -133,6 +133,11 @@ class _Methods:
         model = self._predictor.snapshot.version(request.name, messages.wanted_of(request.version))
         return inference_pb2.ModelConfigResponse(config=messages.config(model))
 
+    async def model_statistics(self, request: inference_pb2.ModelStatisticsRequest, context: Context) -> Message:
+        snapshot, measures = self._predictor.snapshot, self._predictor.measures
+        found = messages.statistics(snapshot, measures, request.name, request.version)
+        return inference_pb2.ModelStatisticsResponse(model_stats=found)
+
     async def repository_index(self, request: inference_pb2.RepositoryIndexRequest, context: Context) -> Message:
         return messages.index(self._predictor.snapshot)
 
@@ -191,6 +196,7 @@ def handlers(predictor: Predictor) -> tuple[grpc.GenericRpcHandler, ...]:
             "ModelMetadata": (inference_pb2.ModelMetadataRequest, methods.model_metadata),
             "ModelInfer": (inference_pb2.ModelInferRequest, methods.model_infer),
             "ModelConfig": (inference_pb2.ModelConfigRequest, methods.model_config),
+            "ModelStatistics": (inference_pb2.ModelStatisticsRequest, methods.model_statistics),
             "RepositoryIndex": (inference_pb2.RepositoryIndexRequest, methods.repository_index),
         },
         PREDICTION: {

@@ -10,6 +10,7 @@ from bighead.client.proto.value_pb2 import Value as ValueMessage
 from bighead.client.values import read, write
 from bighead.errors import InvalidInput, NotReady, UnknownModel
 from bighead.features.plan import FeatureRow, Status
+from serving.measures import Measures, VersionMeasures
 from serving.predictor import Answer, Entity, Inference
 from serving.signature import MAX_ROWS, Column, Value
 from serving.snapshot import LoadedModel, Snapshot, Wanted
@@ -170,6 +171,29 @@ def index(snapshot: Snapshot) -> pb.RepositoryIndexResponse:
         for version in sorted(snapshot.models[name].versions)
     ]
     return pb.RepositoryIndexResponse(models=entries)
+
+
+def statistics(snapshot: Snapshot, measures: Measures, name: str, version: str) -> list[pb.ModelStatistics]:
+    """What was asked of the versions in memory since the server started; of all models where no name is given."""
+    if not name:
+        wanted = [loaded for served in snapshot.models.values() for loaded in served.versions.values()]
+    elif version:
+        wanted = [snapshot.version(name, wanted_of(version))]
+    else:
+        wanted = list(snapshot.served(name).versions.values())
+    return [_statistics(loaded, measures.of(loaded.name, loaded.version)) for loaded in wanted]
+
+
+def _statistics(loaded: LoadedModel, counted: VersionMeasures) -> pb.ModelStatistics:
+    stats = pb.ModelStatistics(
+        name=loaded.name,
+        version=str(loaded.version),
+        inference_count=counted.predictions,
+        execution_count=counted.answers,
+    )
+    stats.inference_stats.success.count, stats.inference_stats.success.ns = counted.answers, counted.total_us * 1000
+    stats.inference_stats.fail.count = counted.failures
+    return stats
 
 
 def entities_of(request: prediction_pb2.PredictRequest) -> list[Entity]:

@@ -92,6 +92,13 @@ def _add_server(app: FastAPI, predictor: Predictor) -> None:
 
 
 def _add_models(app: FastAPI, predictor: Predictor) -> None:
+    @app.get("/v2/models/stats")  # before the model of that name, as stock clients have it
+    @app.get("/v2/models/{model}/stats")
+    @app.get("/v2/models/{model}/versions/{version}/stats")
+    async def statistics(model: str = "", version: str = "") -> Response:
+        found = messages.statistics(predictor.snapshot, predictor.measures, model, version)
+        return Json({"model_stats": [_counted(one) for one in found]})
+
     @app.get("/v2/models/{model}")
     @app.get("/v2/models/{model}/versions/{version}")
     async def metadata(model: str, version: str = "") -> Response:
@@ -222,6 +229,20 @@ def _config(config: pb.ModelConfig) -> dict[str, object]:
         "max_batch_size": config.max_batch_size,
         "input": [_configured(one) for one in config.input],
         "output": [_configured(one) for one in config.output],
+    }
+
+
+def _counted(stats: pb.ModelStatistics) -> dict[str, object]:
+    inferences = stats.inference_stats
+    return {
+        "name": stats.name,
+        "version": stats.version,
+        "inference_count": stats.inference_count,
+        "execution_count": stats.execution_count,
+        "inference_stats": {
+            "success": {"count": inferences.success.count, "ns": inferences.success.ns},
+            "fail": {"count": inferences.fail.count, "ns": inferences.fail.ns},
+        },
     }
 
 

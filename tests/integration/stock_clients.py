@@ -98,6 +98,7 @@ def grpc_sync(address: str) -> dict[str, Any]:
             "config": client.get_model_config("every", as_json=True)["config"]["input"][-1],
             "index": client.get_model_repository_index(as_json=True)["models"],
             "stream": grpc_stream(client),
+            "stats": client.get_inference_statistics("every", as_json=True)["model_stats"][0],
         }
 
 
@@ -143,6 +144,8 @@ def http_sync(address: str) -> dict[str, Any]:
         "metadata": client.get_model_metadata("every")["inputs"][0],
         "config": client.get_model_config("every")["input"][-1],
         "index": client.get_model_repository_index(),
+        "stats": client.get_inference_statistics("every")["model_stats"][0],
+        "all_stats": [one["name"] for one in client.get_inference_statistics()["model_stats"]],
     }
     client.close()
     return found

@@ -59,3 +59,11 @@ def test_a_stream_goes_on_after_a_refusal(seen: dict[str, Any]) -> None:
 def test_refusals_have_the_status_of_their_cause(seen: dict[str, Any]) -> None:
     assert (seen["grpc"]["unknown"], seen["grpc"]["wrong"]) == ("StatusCode.NOT_FOUND", "StatusCode.INVALID_ARGUMENT")
     assert (seen["http"]["unknown"], seen["http"]["wrong"]) == ("404", "400")
+
+
+def test_statistics_count_what_was_answered(seen: dict[str, Any]) -> None:
+    over_grpc, over_http = seen["grpc"]["stats"], seen["http"]["stats"]
+    assert (over_grpc["inference_count"], over_grpc["execution_count"]) == ("8", "4")  # of two rows each
+    assert over_grpc["inference_stats"]["success"]["count"] == "4"
+    assert (over_http["inference_count"], over_http["execution_count"]) == (14, 7)
+    assert sorted(seen["http"]["all_stats"]) == ["every", "times"]
