@@ -10,7 +10,7 @@ from sqlglot import expressions as sql
 
 from bighead.features.expressions import Expression, portable
 
-_ARITHMETIC = (sql.Add, sql.Sub, sql.Mul, sql.Neg)
+_ARITHMETIC = (sql.Add, sql.Sub, sql.Mul, sql.Neg, sql.Abs)
 
 
 def overflows_sql(expressions: Iterable[Expression]) -> str | None:

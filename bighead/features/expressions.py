@@ -128,10 +128,18 @@ def _portable_node(node: sql.Expr, dialect: str) -> sql.Expr:
         return sql.Paren(this=sql.Div(this=sql.cast(node.this, "DOUBLE"), expression=divisor))
     if isinstance(node, sql.If) and isinstance(node.this.unnest(), sql.Null):
         node.set("this", sql.cast(sql.null(), "BOOLEAN"))  # Spark takes no untyped condition
+    if dialect == "spark" and isinstance(node, sql.Abs):
+        below = sql.Paren(this=sql.LTE(this=sql.Paren(this=node.this.copy()), expression=_ZERO.copy()))
+        return sql.case().when(below, _tried(sql.Neg(this=node.this.copy()))).else_(node.this)
     if dialect == "spark" and type(node) in _SPARK_TRIES:
-        operands = [node.this, node.expression] if isinstance(node, sql.Binary) else [_ZERO.copy(), node.this]
-        return sql.Anonymous(this=_SPARK_TRIES[type(node)], expressions=operands)
+        return _tried(node)
     return node
+
+
+def _tried(node: sql.Expr) -> sql.Expr:
+    """Arithmetic that is null in Spark where it leaves 64 bits."""
+    operands = [node.this, node.expression] if isinstance(node, sql.Binary) else [_ZERO.copy(), node.this]
+    return sql.Anonymous(this=_SPARK_TRIES[type(node)], expressions=operands)
 
 
 def _build(node: sql.Expr, columns: Columns) -> _Typed:

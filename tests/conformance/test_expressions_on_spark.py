@@ -26,6 +26,7 @@ ROWS = [
         (2**62, 0.1, "", False),
         (-(2**63) + 1, 1.0, "x", True),
         (2**63 - 1, -1e200, "y", False),
+        (-(2**63), -0.0, "y", True),
     ]
 ]
 
@@ -34,7 +35,16 @@ def expressions() -> list[Expression]:
     """Generated ones, and some on which Spark was once another engine: nested divisions, decimals, 32-bit literals."""
     found = [
         parse(text, COLUMNS)
-        for text in ("a / b / 2", "a * 1.5 / b", "(a + 0.1) / 3", "100000 * 100000 / a", "a / 0 / b", "-(a) * 3 / 7")
+        for text in (
+            "a / b / 2",
+            "a * 1.5 / b",
+            "(a + 0.1) / 3",
+            "100000 * 100000 / a",
+            "a / 0 / b",
+            "-(a) * 3 / 7",
+            "ABS(a)",
+            "ABS(b) + ABS(a - 1)",
+        )
     ]
 
     @settings(
