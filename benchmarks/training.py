@@ -61,16 +61,17 @@ class Sizes:
 def run(sizes: Sizes = Sizes()) -> Report:
     """Measures every side in one session, and the small run in a process of its own."""
     with tempfile.TemporaryDirectory(prefix="bighead-benchmark-") as folder:
-        settings = config.load({"BIGHEAD_HOME": folder})
-        small_s = _small(Path(folder))
+        settings, home = config.load({"BIGHEAD_HOME": folder}), Path(folder) / "small"
         spark = spark_session(settings, "benchmarks")
         try:
             _warm(spark, Path(folder) / "warm")
             say(f"writing {sizes.events:,} events and {sizes.queries:,} queries")
             write(spark, settings, sizes)
+            write(spark, config.load({"BIGHEAD_HOME": str(home)}), Sizes(SMALL_EVENTS, SMALL_QUERIES))
             rows, sums = _measured(spark, settings, sizes)
         finally:
             spark.stop()
+        small_s = _small(home)
     return _report(sizes, rows, sums, small_s)
 
 
@@ -225,16 +226,14 @@ def _limit(seconds: float | None, stop: Callable[[], object] | None) -> Iterator
         timer.cancel()
 
 
-def _small(folder: Path) -> float:
-    """Seconds of a process that starts a session and joins the small tables, which are written before."""
-    home = folder / "small"
+def _small(home: Path) -> float:
+    """Seconds of a process that starts a session and joins the small tables, which were written before."""
+    say("the small run")
+    started = time.perf_counter()
     command = [sys.executable, "-m", "benchmarks.training", "--small", str(home)]
-    for argument in ("--write", "--join"):
-        say(f"the small run: {argument.strip('-')}")
-        started = time.perf_counter()
-        done = subprocess.run([*command, argument], check=False, capture_output=True, text=True)
-        if done.returncode:
-            raise PlatformError(f"the small run failed: {done.stderr[-500:]}")
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise PlatformError(f"the small run failed: {done.stderr[-500:]}")
     return time.perf_counter() - started
 
 
@@ -273,9 +272,7 @@ def _report(sizes: Sizes, rows: list[Row], sums: dict[str, tuple[float, ...]], s
 @click.option("--queries", type=click.IntRange(100), default=QUERIES, show_default=True)
 @click.option("--limit", "limit_s", default=LIMIT_S, show_default=True, help="Seconds after which a peer is stopped.")
 @click.option("--small", "home", type=click.Path(path_type=Path), hidden=True)
-@click.option("--write", "step", flag_value="write", hidden=True)
-@click.option("--join", "step", flag_value="join", hidden=True)
-def main(events: int, queries: int, limit_s: float, home: Path | None, step: str | None) -> None:
+def main(events: int, queries: int, limit_s: float, home: Path | None) -> None:
     """Measure with other sizes than `python -m benchmarks training` does."""
     if home is None:
         click.echo(as_text(run(Sizes(events, queries, limit_s))))
@@ -283,10 +280,7 @@ def main(events: int, queries: int, limit_s: float, home: Path | None, step: str
         return
     settings = config.load({"BIGHEAD_HOME": str(home)})
     spark = spark_session(settings, "benchmarks")
-    if step == "write":
-        write(spark, settings, Sizes(SMALL_EVENTS, SMALL_QUERIES))
-    else:
-        training_sums(spark, settings)
+    training_sums(spark, settings)
     spark.stop()
 
 
