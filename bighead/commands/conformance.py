@@ -31,7 +31,13 @@ def command(target: str, http: str | None, model: str | None, as_json: bool, fai
 
 def _as_table(report: Report, failed: bool) -> str:
     rows = [
-        (result.transport, result.case.call, result.case.name, MARKS[result.verdict], result.seen[:100])
+        (
+            result.transport,
+            result.case.call,
+            result.case.name,
+            MARKS[result.verdict],
+            " ".join(result.seen.split())[:100],
+        )
         for result in report.results
         if result.verdict is Verdict.FAILED or not failed
     ]

@@ -1,5 +1,6 @@
 """What a case is and what came of it. Pure."""
 
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -55,7 +56,11 @@ class Result:
     seen: str
 
 
-ABSENT = ("UNIMPLEMENTED", "404", "405", "501")
+# What reading an answer raises that has another shape than it must have.
+_MISSHAPEN = (AttributeError, IndexError, KeyError, TypeError, ValueError, struct.error)
+OTHER_MESSAGE = "another message"
+"""The code of an answer over gRPC that is not the message of this protocol."""
+ABSENT = ("UNIMPLEMENTED", OTHER_MESSAGE, "404", "405", "501")
 
 
 def judged(transport: str, case: Case, answer: Answer) -> Result:
@@ -65,13 +70,20 @@ def judged(transport: str, case: Case, answer: Answer) -> Result:
         return Result(transport, case, Verdict.SKIPPED, f"the server does not have it ({answer.code})")
     if answer.code not in case.expected:
         return Result(transport, case, Verdict.FAILED, seen)
-    wrong = case.check(answer) if answer.code in ("OK", "200") else _unexplained(answer)
+    wrong = _checked(case, answer) if answer.code in ("OK", "200") else _unexplained(answer)
     return Result(transport, case, Verdict.FAILED if wrong else Verdict.PASSED, wrong or seen)
 
 
 def skipped(transport: str, case: Case) -> Result:
     """A case that says nothing about this model."""
     return Result(transport, case, Verdict.SKIPPED, case.skip)
+
+
+def _checked(case: Case, answer: Answer) -> str:
+    try:
+        return case.check(answer)
+    except _MISSHAPEN as error:
+        return f"the answer is not what the protocol says ({type(error).__name__}: {error})"
 
 
 def _unexplained(answer: Answer) -> str:

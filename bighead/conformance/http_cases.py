@@ -10,9 +10,16 @@ from bighead.conformance.grpc_cases import MISSING_VERSION, NOBODY
 from bighead.conformance.subject import Subject, valid
 from bighead.conformance.tensors import DATATYPES, Sent, near, values_of
 
-OK, WRONG, UNKNOWN = ("200",), ("400",), ("404",)
+OK, WRONG, UNKNOWN = ("200",), ("400", "422"), ("404",)
+BINARY = "binary_tensor_data"
+"""The extension by which tensors travel as bytes behind the JSON."""
 LENGTH = "inference-header-content-length"
 Json = dict[str, Any]
+
+
+def metadata() -> Case:
+    """The metadata of the server, which names its extensions."""
+    return Case("GET /v2", "the server has a name", OK, check=_has("name"))
 
 
 def server_cases() -> list[Case]:
@@ -20,16 +27,20 @@ def server_cases() -> list[Case]:
     return [
         Case("GET /v2/health/live", "the server is alive", OK),
         Case("GET /v2/health/ready", "the server is ready", OK),
-        Case("GET /v2", "the server has a name", OK, check=_has("name")),
+        metadata(),
         Case(f"GET /v2/models/{NOBODY}", "an unknown model", UNKNOWN),
         Case(f"GET /v2/models/{NOBODY}/ready", "an unknown model is not ready", ("400", "404", "503")),
         _post(NOBODY, "an unknown model", {"inputs": []}, UNKNOWN),
     ]
 
 
-def model_cases(subject: Subject) -> list[Case]:
-    """Cases about one model."""
-    return [*_about(subject), *_answered(subject), *_refused(subject)]
+def model_cases(subject: Subject, extensions: frozenset[str] = frozenset((BINARY,))) -> list[Case]:
+    """Cases about one model, on a server that says it has those extensions."""
+    cases = [*_about(subject), *_answered(subject), *_refused(subject)]
+    if BINARY in extensions:
+        return cases
+    without = f"the server does not say that it has {BINARY}"
+    return [replace(case, skip=without) if LENGTH in dict(case.headers) else case for case in cases]
 
 
 def _about(subject: Subject) -> Iterator[Case]:
@@ -47,6 +58,7 @@ def _about(subject: Subject) -> Iterator[Case]:
         "POST /v2/repository/index",
         "the model is named",
         OK,
+        (b"{}",),
         optional=True,
         check=lambda answer: "" if subject.name in {one["name"] for one in answer.body} else "the model is not named",
     )

@@ -7,10 +7,11 @@ from typing import Any
 
 import grpc
 import httpx
+from google.protobuf.message import DecodeError
 
 from bighead.client.proto import inference_pb2 as pb
 from bighead.conformance import grpc_cases, http_cases
-from bighead.conformance.cases import Answer, Case, Result, Verdict, judged, skipped
+from bighead.conformance.cases import OTHER_MESSAGE, Answer, Case, Result, Verdict, judged, skipped
 from bighead.conformance.subject import Subject, subject_of
 from bighead.conformance.tensors import DATATYPES, received
 from bighead.errors import InvalidInput, NotReady, UnknownModel
@@ -49,9 +50,12 @@ def run(target: str, http: str | None = None, model: str | None = None, timeout_
             subject = replace(subject, answer=tuple(received(answer.body)))
         results += _all(over_grpc, grpc_cases.model_cases(subject))
     if http is not None:
-        with httpx.Client(base_url=f"http://{http}", timeout=timeout_s) as client:
+        # A connection for each request: some servers close theirs after an error.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        with httpx.Client(base_url=f"http://{http}", timeout=timeout_s, limits=limits) as client:
             over_http = _Http(client)
-            results += _all(over_http, [*http_cases.server_cases(), *http_cases.model_cases(subject)])
+            results += _all(over_http, http_cases.server_cases())
+            results += _all(over_http, http_cases.model_cases(subject, over_http.extensions()))
     return Report(subject.name, tuple(results))
 
 
@@ -105,15 +109,19 @@ class _Grpc:
             return Answer("OK", "", [parse(raw) for raw in stream(iter(case.requests), timeout=self._timeout_s)])
         except grpc.RpcError as error:
             return _refusal(error)
+        except DecodeError as error:
+            return _undecodable(error)
 
     def call(self, method: str, request: bytes) -> Answer:
         """The answer to one request."""
         unary: Any = self._channel.unary_unary(f"/{SERVICE}/{method}")
         try:
             raw = unary(request, timeout=self._timeout_s)
+            return Answer("OK", "", grpc_cases.ANSWERS[method].FromString(raw))
         except grpc.RpcError as error:
             return _refusal(error)
-        return Answer("OK", "", grpc_cases.ANSWERS[method].FromString(raw))
+        except DecodeError as error:
+            return _undecodable(error)
 
 
 class _Http:
@@ -134,8 +142,14 @@ class _Http:
             return Answer("no answer", f"{type(error).__name__}: {error}")
         end = int(response.headers.get(_HTTP_LENGTH, len(response.content)))
         body = _json(response.content[:end])
-        message = str(body.get("error", "")) if isinstance(body, dict) else ""
-        return Answer(str(response.status_code), message, body, response.content[end:])
+        # The protocol calls it error; servers that answer otherwise are shown in their own words.
+        message = str(body["error"]) if isinstance(body, dict) and "error" in body else response.text[:200]
+        return Answer(str(response.status_code), "" if response.is_success else message, body, response.content[end:])
+
+    def extensions(self) -> frozenset[str]:
+        """The extensions that the server says it has."""
+        body = self.ask(http_cases.metadata()).body
+        return frozenset(map(str, body.get("extensions") or ())) if isinstance(body, dict) else frozenset()
 
 
 def _json(content: bytes) -> Any:
@@ -143,6 +157,10 @@ def _json(content: bytes) -> Any:
         return json.loads(content)
     except ValueError:  # the case decides whether there had to be JSON
         return {}
+
+
+def _undecodable(error: DecodeError) -> Answer:
+    return Answer(OTHER_MESSAGE, str(error))
 
 
 def _refusal(error: Any) -> Answer:
