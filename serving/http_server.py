@@ -42,7 +42,8 @@ class HttpServer:
     def _listener(self) -> socket.socket:
         host, port = split_address(self._address, self._variable)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
+        # Without the protocol's name asyncio leaves Nagle's algorithm on, which costs 40 ms an answer.
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host.strip("[]"), port))

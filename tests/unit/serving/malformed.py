@@ -99,10 +99,10 @@ def unary() -> dict[str, list[Message]]:
     }
 
 
-def streams() -> dict[str, list[Message]]:
+def streams() -> dict[str, Message]:
     """Valid requests of streams, by method."""
     request = prediction_pb2.PredictStreamRequest(id="1", entities=mixed())
-    return {f"{INFERENCE}/ModelStreamInfer": [times()], f"{PREDICTION}/PredictStream": [request]}
+    return {f"{INFERENCE}/ModelStreamInfer": times(), f"{PREDICTION}/PredictStream": request}
 
 
 def times() -> inference_pb2.ModelInferRequest:
@@ -223,7 +223,8 @@ def _change(chance: random.Random, message: Message) -> None:
         case 1 if held:
             held.pop()
         case 2:
-            held.extend([value] * chance.choice([1, 2, 40, 3000]))
+            large = isinstance(value, str | bytes) and len(value) > 1000
+            held.extend([value] * chance.choice([1, 2] if large else [1, 2, 40, 3000]))
         case _:
             held.append(value)
 
@@ -298,36 +299,42 @@ def _replace_one(chance: random.Random, node: Any) -> None:
             node[place] = chance.choice(JSON_VALUES)
 
 
+UNARY, STREAMS, HTTP = unary(), streams(), http()
+
+
 def run(folder: Path, count: int, seed: int = 1) -> Seen:
     """Sends so many requests, a fifth of them over HTTP; the server is asked something valid in between."""
     codes: Counter[str] = Counter()
     wrong: list[str] = []
     memory: list[int] = []
-    with elsewhere(folder) as (addresses, pid), grpc.insecure_channel(addresses.grpc) as channel:
-        with httpx.Client(base_url=f"http://{addresses.http}", timeout=30) as client:
-            for number in range(count):
-                chance = random.Random(seed * 1_000_000 + number)
-                send = over_http if number % 5 == 0 else over_stream if number % 17 == 0 else over_grpc
-                found, allowed = send(chance, client, channel)
-                codes[found] += 1
-                if not allowed:
-                    wrong.append(f"request {number} of seed {seed}: {found}")
-                if number % (count // 10) == 0:
-                    memory.append(_memory(pid))
-            memory.append(_memory(pid))
+    with (
+        elsewhere(folder) as (addresses, pid),
+        grpc.insecure_channel(addresses.grpc) as channel,
+        httpx.Client(base_url=f"http://{addresses.http}", timeout=30) as client,
+    ):
+        for number in range(count):
+            chance = random.Random(seed * 1_000_000 + number)
+            send = over_http if number % 5 == 0 else over_stream if number % 17 == 0 else over_grpc
+            found, allowed = send(chance, client, channel)
+            codes[found] += 1
+            if not allowed:
+                wrong.append(f"request {number} of seed {seed}: {found}")
+            if number % (count // 10) == 0:
+                memory.append(_memory(pid))
+        memory.append(_memory(pid))
         if _grpc(channel, f"{INFERENCE}/ModelInfer", times().SerializeToString())[0] != "OK":
             wrong.append("a valid request after all of them was refused")
     return Seen(codes, wrong, memory[3], memory[-1])
 
 
 def over_grpc(chance: random.Random, client: httpx.Client, channel: grpc.Channel) -> tuple[str, bool]:
-    method, requests = chance.choice(list(unary().items()))
+    method, requests = chance.choice(list(UNARY.items()))
     code, details = _grpc(channel, method, spoiled(chance, chance.choice(requests)))
     return (code, True) if code in ALLOWED_GRPC and (details or code == "OK") else (f"{method} {code} {details}", False)
 
 
 def over_stream(chance: random.Random, client: httpx.Client, channel: grpc.Channel) -> tuple[str, bool]:
-    method, (request, *_) = chance.choice(list(streams().items()))
+    method, request = chance.choice(list(STREAMS.items()))
     raw = [spoiled(chance, request), spoiled(chance, request), request.SerializeToString()]
     call: Any = channel.stream_stream(method)
     try:
@@ -339,7 +346,7 @@ def over_stream(chance: random.Random, client: httpx.Client, channel: grpc.Chann
 
 
 def over_http(chance: random.Random, client: httpx.Client, channel: grpc.Channel) -> tuple[str, bool]:
-    request = spoiled_http(chance, chance.choice(http()))
+    request = spoiled_http(chance, chance.choice(HTTP))
     try:
         answer = client.post(request.path, content=request.content, headers=request.headers)
     except httpx.RemoteProtocolError as error:
