@@ -6,6 +6,7 @@ Pure translation; which columns a model takes is checked by the predictor.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from bighead.client.proto import prediction_pb2 as pb
@@ -153,12 +154,26 @@ def _column(name: str, values: Sequence[Any]) -> pb.Column:
 
 
 def _stream(table: Mapping[str, Sequence[Any]]) -> bytes:
-    batch = pa.RecordBatch.from_arrays([pa.array(values) for values in table.values()], names=list(table))
+    batch = pa.RecordBatch.from_arrays([_array(values) for values in table.values()], names=list(table))
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
     content: bytes = sink.getvalue().to_pybytes()
     return content
+
+
+def _array(values: Sequence[Any]) -> pa.Array:
+    """What `pa.array` makes of values of one type; it would import pandas first, where that is installed."""
+    if isinstance(values[0], str):
+        texts = [value.encode() for value in values]
+        ends = np.cumsum([0, *map(len, texts)], dtype=np.int32)
+        return pa.Array.from_buffers(
+            pa.string(), len(values), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(texts))]
+        )
+    large = type(values[0]) is int and max(values) >= 1 << 63
+    array = np.array(values, dtype=np.uint64 if large else None)
+    held = np.packbits(array, bitorder="little") if array.dtype == np.bool_ else array
+    return pa.Array.from_buffers(pa.from_numpy_dtype(array.dtype), len(values), [None, pa.py_buffer(held)])
 
 
 def _plain(value: Value) -> Value:

@@ -17,6 +17,9 @@ from serving.tensors import DATATYPES, DTYPES, Array
 
 MAX_ROWS = 10_000
 
+_INFINITE = {"FP16": 65520.0, "FP32": 3.4028235677973366e38}
+"""From here on numbers are rounded to infinity."""
+
 Value = bool | int | float | str | None
 Row = Mapping[str, Value]
 
@@ -130,7 +133,7 @@ def check_value(column: Column, value: Value) -> None:
     elif kind == "O":
         fits = isinstance(value, str)
     elif kind == "f":
-        fits = isinstance(value, int | float) and not isinstance(value, bool) and _representable(value)
+        fits = isinstance(value, int | float) and not isinstance(value, bool) and _representable(column.datatype, value)
     else:
         fits = isinstance(value, int) and not isinstance(value, bool) and _in_range(column.datatype, value)
     if not fits:
@@ -157,7 +160,8 @@ def tensor_of(column: Column, values: Sequence[Any]) -> Array:
     if strict is not None and column.scalar and any(not isinstance(value, strict | None) for value in values):
         raise TypeError(f"received {list(values[:3])}")
     filled = [column.null if value is None else value for value in values]
-    return np.array(filled, dtype=column.dtype).reshape((-1, *column.shape[1:]))
+    with np.errstate(over="ignore"):  # a feature that is too large is infinite, as it was in training
+        return np.array(filled, dtype=column.dtype).reshape((-1, *column.shape[1:]))
 
 
 def output_rows(columns: Sequence[Column], arrays: Sequence[Array], rows: int) -> list[dict[str, Value]]:
@@ -230,9 +234,10 @@ def _in_range(datatype: str, value: int) -> bool:
     return 0 <= value < 1 << bits if unsigned else -(1 << bits - 1) <= value < 1 << bits - 1
 
 
-def _representable(value: float) -> bool:
+def _representable(datatype: str, value: float) -> bool:
+    """Whether a number of the request stays one in the datatype; infinity and NaN are what they are."""
     try:
-        float(value)
+        number = float(value)
     except OverflowError:
         return False
-    return True
+    return not math.isfinite(number) or abs(number) < _INFINITE.get(datatype, math.inf)

@@ -148,8 +148,9 @@ def to_contents(array: Array) -> pb.InferTensorContents:
 
 def _array(name: str, datatype: str, dtype: np.dtype[np.generic], values: Sequence[object]) -> Array:
     try:
-        return np.array(values, dtype=dtype)
-    except (OverflowError, ValueError, TypeError) as error:
+        with np.errstate(over="raise"):
+            return np.array(values, dtype=dtype)
+    except (ArithmeticError, ValueError, TypeError) as error:
         raise InvalidInput(f"input {name!r}: a value does not fit {datatype} ({error})") from error
 
 

@@ -107,6 +107,7 @@ def test_typed_contents_that_are_no_tensor_are_named(datatype: str, contents: di
         ("FP32", ["1"], "received the value '1'"),
         ("FP32", [None], "received the value None"),
         ("FP64", [10**400], "does not fit FP64"),
+        ("FP32", [1e300], "does not fit FP32"),
         ("BOOL", [1], "received the value 1"),
         ("BYTES", [1], "expected BYTES, a string"),
         ("BYTES", [{"a": 1}], "expected BYTES, a string"),
