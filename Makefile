@@ -4,7 +4,7 @@ BIN := .venv/bin
 EXTRAS := $(foreach extra,streams batch serving pipeline local dev,--extra $(extra))
 COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url
 
-.PHONY: help setup jars flink demo test lint bench up down clean lock
+.PHONY: help setup jars flink demo test malformed lint bench up down clean lock
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -38,6 +38,9 @@ demo: setup jars $(if $(filter flink,$(LANE)),flink) ## flights: train, deploy, 
 
 test: setup jars flink ## the whole test suite, two files at a time: most tests wait for something
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+malformed: setup ## ten thousand malformed requests to a model server; COUNT=
+	$(BIN)/python -m tests.unit.serving.malformed $(or $(COUNT),10000)
 
 lint: setup ## style, types, import rules, generated code, schema compatibility
 	$(BIN)/ruff check .

@@ -273,16 +273,33 @@ def features_outputs() -> Outputs:
     """The tables of operations, verdicts and states inside the guide to definitions."""
     from bighead.compile.verdicts import states, table  # as above: the event classes have to be there
 
-    path = ROOT / "docs" / "features.md"
+    return _filled(ROOT / "docs" / "features.md", {"operations": table(), "states": states()})
+
+
+def serving_outputs() -> Outputs:
+    """The table of errors inside the guide to predictions."""
+    from serving.codes import documented  # as above
+
+    return _filled(ROOT / "docs" / "serving.md", {"codes": documented()})
+
+
+def _filled(path: Path, tables: Mapping[str, str]) -> Outputs:
+    """A guide with its marked places filled."""
     text = path.read_text()
-    for name, written in (("operations", table()), ("states", states())):
+    for name, written in tables.items():
         start, end = f"<!-- {name}: written by infra/codegen.py -->\n", f"<!-- /{name} -->"
         before, _, rest = text.partition(start)
         text = before + start + written + end + rest.partition(end)[2]
     return {path: text}
 
 
-GENERATORS: tuple[Callable[[], Outputs], ...] = (event_outputs, proto_outputs, docs_outputs, features_outputs)
+GENERATORS: tuple[Callable[[], Outputs], ...] = (
+    event_outputs,
+    proto_outputs,
+    docs_outputs,
+    features_outputs,
+    serving_outputs,
+)
 
 
 def main(arguments: list[str]) -> int:

@@ -1,12 +1,13 @@
 """Every error of the tree has its codes."""
 
 import inspect
+from pathlib import Path
 
 import grpc
 import pytest
 
 from bighead import errors
-from serving.codes import TABLE, code, details
+from serving.codes import TABLE, code, details, documented
 
 CLASSES = [
     kind
@@ -46,3 +47,8 @@ def test_only_what_may_be_better_later_says_when_to_try_again() -> None:
 def test_a_message_fits_into_trailers_whatever_it_is_written_in() -> None:
     assert details("x" * 5000) == "x" * 1000
     assert details("\U0001f600" * 5000) == "\U0001f600" * 250
+
+
+def test_the_table_of_the_guide_is_that_of_the_code() -> None:
+    guide = Path(__file__).parents[3] / "docs" / "serving.md"
+    assert documented() in guide.read_text(), "run `python infra/codegen.py`"
