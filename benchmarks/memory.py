@@ -6,6 +6,7 @@ One event a key: the most keys for the fewest events. The lane's state is on dis
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from io import BytesIO
+from itertools import chain
 
 import psutil
 import redis
@@ -50,6 +51,7 @@ def run(keys: int = KEYS) -> Report:
             after, used = _rss_mb(platform.status(PARTS)), store.info("memory")["used_memory"]
             names = [store_key(settings.topic_prefix, payments.GROUP.name, 1, entity(one)) for one in range(_SAMPLE)]
             weights = [store.memory_usage(name) or 0 for name in names]
+            contents = [len(name) + sum(map(len, chain(*store.hgetall(name).items()))) for name in names]
     rows: list[Row] = [{"part": part, "before MB": before[part], "after MB": after[part]} for part in PARTS]
     return Report(
         "memory",
@@ -58,6 +60,7 @@ def run(keys: int = KEYS) -> Report:
         {
             "bytes of Redis a key, of its whole memory": (used - empty) / keys,
             "bytes of Redis a key, as MEMORY USAGE says": sum(weights) / len(weights),
+            "of the bytes of names, fields and values alone": (used - empty) / keys / (sum(contents) / len(contents)),
         },
         {f"worker below {GOAL_MB} MB": after["worker"] < GOAL_MB},
         ["MB is resident memory; state of the worker is in RocksDB, whose files are mapped and cached by the system"],
