@@ -75,14 +75,16 @@ def tensors_of(request: pb.ModelInferRequest) -> dict[str, Array]:
         )
     found: dict[str, Array] = {}
     for index, tensor in enumerate(request.inputs):
-        check_name(tensor.name, found)
-        check_parameters(f"input {tensor.name!r}", tensor.parameters)
+        name, shape = tensor.name, tuple(tensor.shape)
+        check_name(name, found)
+        if tensor.parameters:
+            check_parameters(f"input {name!r}", tensor.parameters)
         if not raw:
-            found[tensor.name] = from_contents(tensor.name, tensor.datatype, tensor.shape, tensor.contents)
+            found[name] = from_contents(name, tensor.datatype, shape, tensor.contents)
         elif tensor.HasField("contents"):
-            raise InvalidInput(f"input {tensor.name!r}: received contents beside raw_input_contents; expected one")
+            raise InvalidInput(f"input {name!r}: received contents beside raw_input_contents; expected one")
         else:
-            found[tensor.name] = from_raw(tensor.name, tensor.datatype, tensor.shape, raw[index])
+            found[name] = from_raw(name, tensor.datatype, shape, raw[index])
     return found
 
 
@@ -114,7 +116,8 @@ def infer_response(request: pb.ModelInferRequest, answer: Inference) -> pb.Model
     response = pb.ModelInferResponse(model_name=model.name, model_version=str(model.version), id=request.id)
     response.parameters["arm"].string_param = answer.arm
     for asked in request.outputs:
-        check_parameters(f"output {asked.name[:60]!r}", asked.parameters)
+        if asked.parameters:
+            check_parameters(f"output {asked.name[:60]!r}", asked.parameters)
     chosen = chosen_outputs(model, [asked.name for asked in request.outputs])
     columns = [model.signature.outputs[index] for index in chosen]
     typed = not request.raw_input_contents and all(column.datatype in CONTENTS for column in columns)

@@ -73,15 +73,15 @@ class Signature:
 
     def check(self, tensors: Mapping[str, Array]) -> int:
         """Refuses tensors that differ from the inputs in name, type or shape; returns the number of rows."""
-        unknown = tensors.keys() - {column.name for column in self.inputs}
-        if unknown:
-            raise InvalidInput(f"input {min(unknown)!r}: not an input of the model; expected {self._expected()}")
         rows = 0
         for column in self.inputs:
             array = tensors.get(column.name)
             if array is None:
+                self._check_names(tensors)
                 raise InvalidInput(f"input {column.name!r}: received nothing; expected {column}")
             rows = _check_tensor(column, array, rows)
+        if len(tensors) > len(self.inputs):
+            self._check_names(tensors)
         return rows
 
     def tensors(self, features: Sequence[Row], inputs: Sequence[Row]) -> dict[str, Array]:
@@ -118,6 +118,11 @@ class Signature:
             if unknown := sorted(given.keys() - set(names) - taken):
                 expected = [*names, *sorted(taken)] or "none"
                 raise InvalidInput(f"column {unknown[0]!r}: not a column that the request gives; expected {expected}")
+
+    def _check_names(self, tensors: Mapping[str, Array]) -> None:
+        unknown = tensors.keys() - {column.name for column in self.inputs}
+        if unknown:
+            raise InvalidInput(f"input {min(unknown)!r}: not an input of the model; expected {self._expected()}")
 
     def _expected(self) -> str:
         return ", ".join(f"{column.name} ({column})" for column in self.inputs)

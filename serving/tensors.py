@@ -74,7 +74,7 @@ def element_count(name: str, shape: Sequence[int]) -> int:
     """How many elements a shape holds; refuses negative dimensions, and more of them than any tensor has."""
     if len(shape) > MAX_DIMENSIONS:
         raise InvalidInput(f"input {name!r}: received {len(shape)} dimensions; expected {MAX_DIMENSIONS} at the most")
-    if any(size < 0 for size in shape):
+    if min(shape, default=0) < 0:
         raise InvalidInput(f"input {name!r}: received shape {list(shape)}; every dimension must be 0 or more")
     return math.prod(shape)
 
