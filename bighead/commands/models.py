@@ -304,7 +304,7 @@ def _what(line: Change) -> str:
     version = "" if line.version is None else f" {line.version}"
     if line.refused:
         return f"{line.what}{version} REFUSED: {line.refused}"
-    return f"{line.what}{version} ({line.detail})" if line.detail else f"{line.what}{version}"
+    return f"{line.what}{version}: {line.detail}" if line.detail else f"{line.what}{version}"
 
 
 def _metrics(version: Version) -> str:

@@ -127,7 +127,7 @@ def _tell(event: RolloutEvent, stages: int, as_json: bool) -> None:
             text = f"stage 1 of {stages}: version {event.version} of {event.model} answers {event.stages[0].percent:g}%"
         case RolloutEnded():
             live = f"version {event.version} of {event.model} is live; " if event.outcome == COMPLETED else ""
-            text = f"{event.outcome}: {live}{event.why} ({event.reason})"
+            text = f"{event.outcome}: {live}{event.why}; {event.reason}"
         case _:
-            text = f"stage {event.stage + 1} of {stages}: it answers {event.percent:g}% ({event.reason})"
+            text = f"stage {event.stage + 1} of {stages}: it answers {event.percent:g}%; {event.reason}"
     say(outcome, text, as_json)

@@ -111,7 +111,7 @@ def test_a_model_goes_live_back_and_is_explained(shell: Shell) -> None:
     assert "rolled back: it was stopped at stage 1 of 2 (5%)" in shell.said(
         "rollout", "delay", "--stop", "--reason", "complaints"
     )
-    assert "RolloutEnded 2 (rolled back, it was stopped" in shell.said("show", "delay")
+    assert "RolloutEnded 2: rolled back, it was stopped" in shell.said("show", "delay")
     assert "version 1 is live" in shell.said("deploy", "delay", "1", "--reason", "all of it again", "--no-wait")
     assert shell.said("retire", "delay", "2", "--reason", "leak") == "delay: version 2 is retired\n"
 
