@@ -10,7 +10,7 @@ from tests.unit.serving.running import running
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "serving.md").read_text()
 EXAMPLES = re.findall(r"^```python\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
-EXPECTED = ["[[2.0], [4.0]]", "1 {'y': 3.0}"]
+EXPECTED = ["[[2.0], [4.0]]", "1 {'y': 3.0}", "{'y': [2.0, 4.0, nan]}"]
 
 
 def test_every_example_of_the_guide_runs(tmp_path: Path) -> None:
