@@ -183,8 +183,7 @@ class Predictor:
         try:
             _check_request(entities, job.as_of_ms)
             taken = self._request_columns(loaded)
-            for entity in entities:
-                loaded.signature.check_inputs(entity.inputs, taken)
+            loaded.signature.check_inputs([entity.inputs for entity in entities], taken)
             left = [{**_some(entity.inputs, taken), **entity.keys} for entity in entities]
             rows = known if known is not None else await self._features(loaded, left, job.as_of_ms, job.expiry)
             fetched = perf_counter_ns()

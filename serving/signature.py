@@ -19,6 +19,8 @@ MAX_ROWS = 10_000
 
 _INFINITE = {"FP16": 65520.0, "FP32": 3.4028235677973366e38}
 """From here on numbers are rounded to infinity."""
+_FEW = 8
+"""Up to so many values are checked one by one, which is quicker than all at once."""
 
 Value = bool | int | float | str | None
 Row = Mapping[str, Value]
@@ -102,22 +104,32 @@ class Signature:
                 ) from error
         return found
 
-    def check_inputs(self, given: Row, taken: frozenset[str] = frozenset()) -> None:
+    def check_inputs(self, rows: Sequence[Row], taken: frozenset[str] = frozenset()) -> None:
         """Refuses values of a request that are missing, unknown or of another type than the signature's.
 
         taken: columns that the model's join takes; the join checks them itself.
         """
-        for column in self.requested:
+        requested = self.requested
+        for column in requested:
             if not column.scalar:
                 raise InvalidInput(f"input {column.name!r} is {column}, not a column; send tensors with ModelInfer")
-            if column.name not in given:
-                raise InvalidInput(f"column {column.name!r}: received nothing in inputs; expected {column.datatype}")
-            check_value(column, given[column.name])
-        if len(given) > len(self.requested):
-            names = [column.name for column in self.requested]
-            if unknown := sorted(given.keys() - set(names) - taken):
-                expected = [*names, *sorted(taken)] or "none"
-                raise InvalidInput(f"column {unknown[0]!r}: not a column that the request gives; expected {expected}")
+            try:
+                values = [row[column.name] for row in rows]
+            except KeyError:
+                raise InvalidInput(
+                    f"column {column.name!r}: received nothing in inputs; expected {column.datatype}"
+                ) from None
+            if len(values) <= _FEW or not _all_fit(column, values):
+                for value in values:
+                    check_value(column, value)
+        for given in rows:
+            if len(given) > len(requested):
+                names = [column.name for column in requested]
+                if unknown := sorted(given.keys() - set(names) - taken):
+                    expected = [*names, *sorted(taken)] or "none"
+                    raise InvalidInput(
+                        f"column {unknown[0]!r}: not a column that the request gives; expected {expected}"
+                    )
 
     def _check_names(self, tensors: Mapping[str, Array]) -> None:
         unknown = tensors.keys() - {column.name for column in self.inputs}
@@ -126,6 +138,23 @@ class Signature:
 
     def _expected(self) -> str:
         return ", ".join(f"{column.name} ({column})" for column in self.inputs)
+
+
+def _all_fit(column: Column, values: Sequence[Any]) -> bool:
+    """Whether all fit, for many at once; False where they have to be looked at one by one."""
+    kinds = set(map(type, values))
+    match column.dtype.kind:
+        case "b":
+            return kinds == {bool}
+        case "O":
+            return kinds <= {str, type(None)}
+        case "f" if kinds == {float}:
+            numbers = np.array(values)
+            large = np.abs(numbers) >= _INFINITE.get(column.datatype, math.inf)
+            return not np.any(large & np.isfinite(numbers))
+        case "i" | "u" if kinds == {int}:
+            return _in_range(column.datatype, min(values)) and _in_range(column.datatype, max(values))
+    return False
 
 
 def check_value(column: Column, value: Value) -> None:
@@ -171,15 +200,17 @@ def tensor_of(column: Column, values: Sequence[Any]) -> Array:
 
 def output_rows(columns: Sequence[Column], arrays: Sequence[Array], rows: int) -> list[dict[str, Value]]:
     """Outputs by row: a column per output, or `name[index]` for each of its values where it has several."""
-    answers: list[dict[str, Value]] = [{} for _ in range(rows)]
+    names: list[str] = []
+    values: list[list[Value]] = []
     for column, array in zip(columns, arrays, strict=True):
         if array.shape[:1] != (rows,):
             raise ArtifactError(f"output {column.name!r} has the shape {list(array.shape)} for {rows} rows of input")
         width = math.prod(array.shape[1:])
-        names = [column.name] if width == 1 else [f"{column.name}[{index}]" for index in range(width)]
-        for answer, values in zip(answers, array.reshape(rows, width).tolist(), strict=True):
-            answer.update(zip(names, values, strict=True))
-    return answers
+        names += [column.name] if width == 1 else [f"{column.name}[{index}]" for index in range(width)]
+        values += array.reshape(rows, width).T.tolist()
+    if not names:
+        return [{} for _ in range(rows)]
+    return [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
 
 
 def compiled(

@@ -142,6 +142,33 @@ async def test_inputs_that_do_not_fit_are_named(mixed: LoadedModel, inputs: Row,
     assert log.answers == []
 
 
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [
+        ({"carrier": 7}, "column 'carrier': received '7' (int); expected BYTES"),
+        ({"is_late": None}, "column 'is_late': received null; expected BOOL"),
+        ({"hour": True}, "column 'hour': received 'True' (bool); expected INT64"),
+        ({"hour": 1 << 63}, "column 'hour': received '9223372036854775808' (int); expected INT64"),
+        ({"other": 1}, "column 'other': not a column that the request gives"),
+    ],
+)
+async def test_one_wrong_value_among_many_rows_is_named(mixed: LoadedModel, wrong: Row, expected: str) -> None:
+    rows = [entity() for _ in range(40)]
+    assert len((await predictor_of(mixed).predict("mixed", None, rows)).ids) == 40
+    rows[30] = entity({**INPUTS, **wrong})
+    with pytest.raises(InvalidInput) as refused:
+        await predictor_of(mixed).predict("mixed", None, rows)
+    assert expected in str(refused.value)
+
+
+async def test_one_number_among_many_rows_that_the_datatype_cannot_hold(tmp_path: Path) -> None:
+    predictor = predictor_of(*times_of(tmp_path, 2.0))
+    rows = [Entity({}, {"x": value}) for value in [1.0, math.nan, math.inf, -3.4e38] * 10]
+    assert (await predictor.predict("times", None, rows)).outputs[2] == {"y": math.inf}
+    with pytest.raises(InvalidInput, match=r"column 'x': received '1e\+300' \(float\); expected FP32"):
+        await predictor.predict("times", None, [*rows, Entity({}, {"x": 1e300})])
+
+
 async def test_keys_that_are_not_the_joins_are_named(mixed: LoadedModel) -> None:
     with pytest.raises(InvalidInput, match="needs key 'carrier'"):
         await predictor_of(mixed).predict("mixed", None, [entity(keys={"origin": "EWR"})])
