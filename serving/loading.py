@@ -101,6 +101,8 @@ def load(
         return _load(name, version, record, steps, trial, room_bytes), steps.seconds
     except Exception as error:
         _log.warning("model %r version %d failed in step %r", name, version, steps.current, exc_info=error)
+        if isinstance(error, LoadFailed):
+            raise
         raise LoadFailed(steps.current, f"{type(error).__name__}: {error}") from error
 
 

@@ -15,7 +15,7 @@ import psutil
 from bighead.errors import ArtifactError
 from bighead.events.types import ModelRecord
 from bighead.registry.records import record_from_json
-from serving.loading import Steps, prove
+from serving.loading import LoadFailed, Steps, prove
 
 TRIAL_S = 120.0
 _REFUSED = 3
@@ -23,7 +23,10 @@ _ERROR_CHARACTERS = 2000
 
 
 def try_out(path: Path, record: ModelRecord, timeout_s: float = TRIAL_S) -> int:
-    """Bytes of memory that the model needs, as a process of its own found; raises ArtifactError saying how it ended."""
+    """Bytes of memory that the model needs, as a process of its own found.
+
+    Raises LoadFailed with the step in which it was refused there, ArtifactError where the process ended otherwise.
+    """
     request = json.dumps({"path": str(path), "record": record.to_record()})
     command = [sys.executable, "-m", "serving.trial"]
     try:
@@ -34,7 +37,7 @@ def try_out(path: Path, record: ModelRecord, timeout_s: float = TRIAL_S) -> int:
     if ended.returncode == 0 and answer:
         return int(answer[0])
     if ended.returncode == _REFUSED and answer:
-        raise ArtifactError(json.loads(answer[0]))
+        raise LoadFailed(**json.loads(answer[0]))
     said = ended.stderr.strip()[-_ERROR_CHARACTERS:]
     raise ArtifactError(f"the process that loaded it first {_end(ended.returncode)}{f': {said}' if said else ''}")
 
@@ -52,7 +55,7 @@ def main() -> int:
     try:
         proven = prove("trial", 1, Path(request["path"]), record, steps)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is why the model is refused
-        print(json.dumps(f"{type(error).__name__} in step {steps.current}: {error}"))  # noqa: T201
+        print(json.dumps({"step": steps.current, "message": f"{type(error).__name__}: {error}"}))  # noqa: T201
         return _REFUSED
     print(max(0, process.memory_info().rss - before))  # noqa: T201
     del proven

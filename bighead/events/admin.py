@@ -1,5 +1,6 @@
 """Creates and verifies topics and schemas. Idempotent; several programs may do it at the same time."""
 
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ from bighead.events.schemas import full_name_of, platform_schemas, subject_of
 from bighead.events.topics import TOPICS, partitions_of, topic_name
 
 _TIMEOUT_S = 30.0
+_PAUSE_S = 0.05
 
 
 def ensure_topics(settings: Settings) -> None:
@@ -128,7 +130,17 @@ def _create(admin: AdminClient, topics: list[NewTopic]) -> int:
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise PlatformError(f"topic {name} cannot be created: {error.args[0].str()}") from error
+    _wait_until_listed(admin, {topic.topic for topic in topics})
     return created
+
+
+def _wait_until_listed(admin: AdminClient, names: set[str]) -> None:
+    """A broker answers that a topic is created a little before it lists it."""
+    deadline_s = time.monotonic() + _TIMEOUT_S
+    while missing := names - set(_partitions(admin)):
+        if time.monotonic() > deadline_s:
+            raise PlatformError(f"created topics are not listed after {_TIMEOUT_S:g} s: {', '.join(sorted(missing))}")
+        time.sleep(_PAUSE_S)
 
 
 def _partitions(admin: AdminClient) -> dict[str, int]:

@@ -21,6 +21,8 @@ CODES = {
     "Overloaded": 3,
     "DeadlineExceeded": 3,
     "StoreError": 3,
+    "Unauthenticated": 4,
+    "PermissionDenied": 4,
     "ModelError": 4,
     "UnknownModel": 4,
     "CommandRefused": 4,
