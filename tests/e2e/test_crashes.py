@@ -72,7 +72,7 @@ def flights(chooser: random.Random) -> list[dict[str, Any]]:
 
 
 def story(records: list[dict[str, Any]], chooser: random.Random) -> Iterator[list[dict[str, Any]] | Kill | Look]:
-    """The records in pieces of uneven size, the kills between them: each victim once a round, a look every other one."""
+    """The records in pieces of uneven size, the kills between them: each victim once a round; a look every other."""
     edges = sorted(chooser.sample(range(1, len(records)), sum(len(victims) + 1 for victims in ROUNDS) - 1))
     pieces = iter([records[start:end] for start, end in pairwise([0, *edges, len(records)])])
     for number, victims in enumerate(ROUNDS):
