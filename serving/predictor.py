@@ -273,12 +273,12 @@ def _require_time(loaded: LoadedModel, expiry: int | None) -> None:
 
 
 def _unit(entities: Sequence[Entity], key: str | None) -> str:
-    """The value of the key that traffic is divided by, or the whole entity where it has none of that name."""
-    if not entities:
-        return ""
-    first = entities[0]
+    """The value of the key that traffic is divided by; without it the whole entity, and without keys a new unit."""
+    first = entities[0] if entities else Entity({}, {})
     value = None if key is None else first.keys.get(key, first.inputs.get(key))
-    return canonical_entity(first.keys) if value is None else str(value)
+    if value is not None:
+        return str(value)
+    return canonical_entity(first.keys) if first.keys else uuid.uuid4().hex
 
 
 def _some(row: Row, names: frozenset[str]) -> Row:

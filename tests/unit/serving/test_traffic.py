@@ -64,6 +64,12 @@ async def test_the_whole_entity_decides_where_the_unit_is_not_in_the_request(mod
     assert """unit '{"customer":7}'""" in (await predictor.predict("times", None, [customer(7)])).why
 
 
+async def test_requests_without_keys_are_units_of_their_own(models: dict[int, LoadedModel]) -> None:
+    predictor = predictor_with(models, divided(models, {1: 50, 2: 50}))
+    arms = {(await predictor.predict("times", None, [Entity({}, {"x": 1.0})])).arm for _ in range(100)}
+    assert arms == {"v1", "v2"}
+
+
 async def test_a_label_and_a_version_are_what_they_say(models: dict[int, LoadedModel]) -> None:
     predictor = predictor_with(models, divided(models, {2: 100}))
     tensors = {"x": np.array([[1.0]], np.float32)}
