@@ -11,7 +11,7 @@ from bighead.local.ports import free_settings
 MATERIALIZER = "materializer"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def breakable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """Kafka, registry, Redis, the server, the worker and the materializer."""
     running = Platform(free_settings(tmp_path_factory.mktemp("breakable")))

@@ -39,12 +39,12 @@ def flight(tail: str, delay: int) -> dict[str, Any]:
 def source(breakable: Platform) -> Source:
     source = Source(breakable.settings, FLIGHTS.topic, avro_schema("Departed", COLUMNS, ["at_ms"]), key="tail")
     source.apply([GROUP], PLANE)
-    source.await_visible(source.publish([flight(f"N{index % 5}", index) for index in range(500)]))
+    source.await_visible(source.publish([flight(f"gone-{index % 5}", index) for index in range(500)]))
     return source
 
 
 def sums(source: Source) -> list[int | None]:
-    entities = [{"tail": f"N{index}", "gate": 7} for index in range(5)]
+    entities = [{"tail": f"gone-{index}", "gate": 7} for index in range(5)]
     (rows,) = read_online(source.settings, catalog_of(source.settings), PLANE.name, entities, [END_MS])
     return [row["forget_plane_delay_sum_1d"] for row in rows]
 
@@ -52,7 +52,7 @@ def sums(source: Source) -> list[int | None]:
 def traces(settings: Settings, topic: str) -> list[bytes]:
     """The newest value of every key of a topic that names the plane, where there is one."""
     newest = {message.key: message.value for message in read_log(settings, topic_name(settings.topic_prefix, topic))}
-    return [key for key, value in newest.items() if key and value and (b'"N1"' in key or b'"N1"' in value)]
+    return [key for key, value in newest.items() if key and value and (b'"gone-1"' in key or b'"gone-1"' in value)]
 
 
 def test_a_forgotten_entity_leaves_no_trace_and_begins_anew(
@@ -63,7 +63,7 @@ def test_a_forgotten_entity_leaves_no_trace_and_begins_anew(
         monkeypatch.setenv(name, value)
 
     done = CliRunner().invoke(
-        forget_command, ["forget_plane", "N1", "7", "--reason", "a test", "--without-tables", "--json"]
+        forget_command, ["forget_plane", "gone-1", "7", "--reason", "a test", "--without-tables", "--json"]
     )
 
     assert done.exit_code == 0, done.output
@@ -72,10 +72,10 @@ def test_a_forgotten_entity_leaves_no_trace_and_begins_anew(
     assert found["tiles"] > 0
     assert traces(source.settings, FEATURES_STATE) == traces(source.settings, FEATURES_EVENTS) == []
     with redis.Redis.from_url(source.settings.redis) as store:
-        assert not store.exists(store_key(source.settings.topic_prefix, "forget_plane", 1, '["N1",7]'))
+        assert not store.exists(store_key(source.settings.topic_prefix, "forget_plane", 1, '["gone-1",7]'))
     assert sums(source) == [before[0], None, *before[2:]]
 
-    source.await_visible(source.publish([flight("N1", 11)]))
+    source.await_visible(source.publish([flight("gone-1", 11)]))
     assert sums(source) == [before[0], 11, *before[2:]]
 
 
@@ -97,8 +97,8 @@ def test_it_stays_forgotten_when_the_lane_loses_its_disk_and_the_store_is_flushe
 
 def test_what_cannot_be_forgotten_is_said_before_anything_is_done(source: Source) -> None:
     with pytest.raises(DefinitionError, match=r"group 'nobody' is not applied; there are .*forget_plane"):
-        forget(source.settings, "nobody", ["N1"], actor="test", reason="a test", timeout_s=1)
+        forget(source.settings, "nobody", ["gone-1"], actor="test", reason="a test", timeout_s=1)
     with pytest.raises(InvalidInput, match="has keys tail, gate; received 1 values"):
-        forget(source.settings, "forget_plane", ["N1"], actor="test", reason="a test", timeout_s=1)
+        forget(source.settings, "forget_plane", ["gone-1"], actor="test", reason="a test", timeout_s=1)
     with pytest.raises(InvalidInput, match="key 'gate' is 'x'; expected a long"):
-        forget(source.settings, "forget_plane", ["N1", "x"], actor="test", reason="a test", timeout_s=1)
+        forget(source.settings, "forget_plane", ["gone-1", "x"], actor="test", reason="a test", timeout_s=1)
