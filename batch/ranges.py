@@ -26,15 +26,15 @@ class Ranges:
 
     def over(self, first: int, last: int) -> State:
         """The states from `first` up to and without `last`, merged."""
-        merged = self._empty
+        merged: State | None = None  # not the empty one: what took back as much as it added is not empty
         while first < last:
             height = (last - first).bit_length() - 1
             if first:
                 height = min(height, (first & -first).bit_length() - 1)
             part = self._node(height, first >> height)
-            merged = self._merge(merged, part) if merged[0] else part
+            merged = part if merged is None else self._merge(merged, part)
             first += 1 << height
-        return merged
+        return self._empty if merged is None else merged
 
     def _node(self, height: int, index: int) -> State:
         if (height, index) not in self._known:

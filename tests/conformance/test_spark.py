@@ -1,5 +1,6 @@
 """Spark's tiles and training sets equal the reference and the stream's fold: every operation, many logs in one run."""
 
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from bighead.features.fold import fold
 from bighead.features.reference import SourceEvent, join_features
 from bighead.features.tiles import StateCodec, Tile, TileKey, entity_of
 from bighead.features.types import ValueType
-from bighead.features.windows import SIZES_MS, Level
+from bighead.features.windows import DAY_MS, HOUR_MS, MINUTE_MS, SIZES_MS, Level
 from tests.conformance.cases import (
     COLUMNS,
     MIDNIGHT_MS,
@@ -120,10 +121,28 @@ def drawn(strategy: st.SearchStrategy[Drawn], count: int) -> list[Drawn]:
     return examples
 
 
+def updates(number: int) -> tuple[list[SourceEvent], list[int]]:
+    """Rows that are taken back as often as they come, in any order: counts of 0 whose sums are not, in every tile."""
+    chooser = random.Random(number)
+    after_ms = [0, 1, 5 * MINUTE_MS - 1, 5 * MINUTE_MS, HOUR_MS, DAY_MS - 1, DAY_MS, 2 * DAY_MS, -DAY_MS]
+    rest = dict.fromkeys(COLUMNS) | {"carrier": "UA", "gate": 0, "tail": "N1", "fuel": 1.5}
+    told = [
+        {
+            "at_ms": MIDNIGHT_MS + chooser.choice(after_ms),
+            "delay": chooser.choice([13, 2**53 + 1]),
+            "late": not index % 2,
+        }
+        for index in range(7)
+    ]
+    events = [SourceEvent(rest | row, index % 2, index // 2) for index, row in enumerate(told)]
+    return events, [MIDNIGHT_MS + after + 1 for after in after_ms]
+
+
 @pytest.fixture(scope="module")
 def cases() -> list[Case]:
     """Generated logs; some queries lie on events, which a query must not see."""
-    pairs = drawn(st.tuples(logs(), st.lists(times(), min_size=1, max_size=2)), CASES)
+    pairs = [updates(number) for number in range(12)]
+    pairs += drawn(st.tuples(logs(), st.lists(times(), min_size=1, max_size=2)), CASES)
     return [
         Case(
             number,

@@ -83,14 +83,14 @@ def test_it_stays_forgotten_when_the_lane_loses_its_disk_and_the_store_is_flushe
     breakable: Platform, source: Source
 ) -> None:
     before = sums(source)
-    forget(source.settings, "forget_plane", ["N2", "7"], actor="test", reason="a test", timeout_s=30)
-    source.await_visible(source.publish([flight("N2", 13)]))
+    forget(source.settings, "forget_plane", ["gone-2", "7"], actor="test", reason="a test", timeout_s=30)
+    source.await_visible(source.publish([flight("gone-2", 13)]))
     breakable.supervisor.stop_parts(["worker"])
     shutil.rmtree(Path(breakable.settings.state) / "lane")
     with redis.Redis.from_url(source.settings.redis) as store:
         store.flushall()
     breakable.supervisor.start_part("worker")
-    source.await_visible(source.publish([flight("N2", 4)]))
+    source.await_visible(source.publish([flight("gone-2", 4)]))
 
     assert sums(source) == [*before[:2], 17, *before[3:]]
 
