@@ -72,16 +72,15 @@ def flights(chooser: random.Random) -> list[dict[str, Any]]:
 
 
 def story(records: list[dict[str, Any]], chooser: random.Random) -> Iterator[list[dict[str, Any]] | Kill | Look]:
-    """The records in pieces of uneven size, the kills between them: each victim once a round; a look every other."""
+    """The records in pieces of uneven size, the kills between them: each victim once a round."""
     edges = sorted(chooser.sample(range(1, len(records)), sum(len(victims) + 1 for victims in ROUNDS) - 1))
     pieces = iter([records[start:end] for start, end in pairwise([0, *edges, len(records)])])
-    for number, victims in enumerate(ROUNDS):
+    for victims in ROUNDS:
         for victim in chooser.sample(victims, len(victims)):
             yield next(pieces)
             yield Kill(victim)
         yield next(pieces)
-        if number % 2:
-            yield Look()
+        yield Look()
 
 
 class Asker:
