@@ -4,15 +4,11 @@ Knows Kafka through the log and the models' client.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from bighead.client.models import ModelsClient, new_id, unexpected
-from bighead.clock import wall_clock_ms
-from bighead.config import Settings
 from bighead.errors import UndecodableEvent
-from bighead.events.codec import Codec
 from bighead.events.log import follow
-from bighead.events.topics import MODELS_EVENTS, topic_name
 from bighead.events.types import (
     RolloutEnded,
     RolloutRule,
@@ -26,22 +22,8 @@ from bighead.registry.state import RolloutEvent
 LOGGER = logging.getLogger("bighead.models")
 
 
-class RolloutsClient:
+class RolloutsClient(ModelsClient):
     """What a person or a program asks about roll-outs, in the name of `actor`; errors are those of ModelsClient."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        actor: str | None = None,
-        *,
-        timeout_s: float = 30.0,
-        clock_ms: Callable[[], int] = wall_clock_ms,
-    ) -> None:
-        self._models = ModelsClient(settings, actor, timeout_s=timeout_s, clock_ms=clock_ms)
-        self._settings = settings
-        self._actor = actor or settings.actor
-        self._clock_ms = clock_ms
-        self._codec = Codec(settings.schema_registry)
 
     def start(
         self,
@@ -62,7 +44,7 @@ class RolloutsClient:
         command = StartRollout(
             command_id=new_id(),
             model=model,
-            version=self._models.newest(model) if version is None else version,
+            version=self.newest(model) if version is None else version,
             stages=tuple(stages),
             rules=tuple(rules),
             unit=unit,
@@ -71,7 +53,7 @@ class RolloutsClient:
             reason=reason,
             at_ms=self._clock_ms(),
         )
-        match self._models.ask(command):
+        match self.ask(command):
             case RolloutStarted() as started:
                 return started
             case other:
@@ -87,7 +69,7 @@ class RolloutsClient:
             reason=reason,
             at_ms=self._clock_ms(),
         )
-        match self._models.ask(command):
+        match self.ask(command):
             case RolloutEnded() as ended:
                 return ended
             case other:
@@ -95,7 +77,7 @@ class RolloutsClient:
 
     def follow(self, model: str, rollout_id: str) -> Iterator[RolloutEvent]:
         """The events of a roll-out from its start on, as they come, until it has ended."""
-        messages = follow(self._settings, [topic_name(self._settings.topic_prefix, MODELS_EVENTS)])
+        messages = follow(self._settings, [self._events])
         try:
             for message in messages:
                 if message.key != model.encode():

@@ -11,14 +11,10 @@ from typing import Any
 from bighead.events.message import Position
 from bighead.events.types import (
     CommandRejected,
-    DeploymentChanged,
     ModelLoaded,
     ModelLoadFailed,
     ModelRecord,
-    ModelRegistered,
-    ModelRetired,
     ModelSwapped,
-    RolledBack,
     RolloutAdvanced,
     RolloutEnded,
     RolloutRule,
@@ -28,20 +24,12 @@ from bighead.events.types import (
     TrafficArm,
     TrafficChanged,
 )
-from bighead.registry.state import ModelState, RegistryEvent, Rollout, Stamp, Traffic, Version, evolve
+from bighead.registry.state import REGISTRY_EVENTS, ModelState, RegistryEvent, Rollout, Stamp, Traffic, Version, evolve
 
 ServingEvent = ModelLoaded | ModelLoadFailed | ModelSwapped | ServerStopped
 ViewedEvent = RegistryEvent | ServingEvent
 VIEWED_EVENTS = (
-    ModelRegistered,
-    DeploymentChanged,
-    TrafficChanged,
-    RolloutStarted,
-    RolloutAdvanced,
-    RolloutEnded,
-    RolledBack,
-    ModelRetired,
-    CommandRejected,
+    *REGISTRY_EVENTS,
     ModelLoaded,
     ModelLoadFailed,
     ModelSwapped,

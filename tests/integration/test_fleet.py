@@ -60,7 +60,7 @@ def test_a_server_that_dies_behind_a_client_with_retries_loses_no_request(regist
 async def ask_while(target: str, kill: Callable[[], None]) -> Counter[str]:
     """Asks with four clients at once, kills in the middle; every answer must be right."""
     answered: Counter[str] = Counter()
-    phase, stop = ["before"], asyncio.Event()
+    phase, stop, enough = ["before"], asyncio.Event(), {name: asyncio.Event() for name in ("before", "after")}
     options = [("grpc.service_config", json.dumps(RETRIES)), ("grpc.enable_retries", 1)]
     async with grpc.aio.insecure_channel(target, options=options) as channel:
         predict = channel.unary_unary(
@@ -76,24 +76,26 @@ async def ask_while(target: str, kill: Callable[[], None]) -> Counter[str]:
                 answer = await predict(request, timeout=10)
                 assert answer.predictions[0].outputs["y"].double_value == 8.0
                 answered[phase[0]] += 1
+                if answered[phase[0]] > 50:
+                    enough[phase[0]].set()
 
         asking = [asyncio.create_task(ask()) for _ in range(4)]
-        await until(lambda: answered["before"] > 50, asking)
+        await first_of(enough["before"], asking)
         await asyncio.to_thread(kill)
         phase[0] = "after"
-        await until(lambda: answered["after"] > 50, asking)
+        await first_of(enough["after"], asking)
         stop.set()
         await asyncio.gather(*asking)
     return answered
 
 
-async def until(met: Callable[[], bool], asking: Sequence[asyncio.Task[None]]) -> None:
-    """Waits for a condition; the failure of a client ends the wait."""
-    while not met():
-        for task in asking:
-            if task.done():
-                task.result()
-        await asyncio.sleep(0.01)
+async def first_of(enough: asyncio.Event, asking: Sequence[asyncio.Task[None]]) -> None:
+    """Waits for the event; the failure of a client ends the wait."""
+    waiting = asyncio.create_task(enough.wait())
+    await asyncio.wait([waiting, *asking], return_when=asyncio.FIRST_COMPLETED)
+    for task in asking:
+        if task.done():
+            task.result()
 
 
 def test_a_server_that_comes_late_serves_the_version_of_the_others_before_it_is_ready(registry: Registry) -> None:
