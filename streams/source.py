@@ -217,14 +217,15 @@ class SourceLane:
             # 2. Fold: pure; it reads what the steps before it changed, whether or not that is on the disk.
             tiles = [MemberTiles(self._parts.store, member) for member in crew.members]
             outcome, changes = await self._fold(crew, polled, tiles)
-            # 3. Tiles to the state topic, each with its whole state: writing one again changes nothing.
+            # 3. Dead letters, until they are safe: whoever lost the disk goes on at the marks and never meets them again.
+            await self._bury(outcome)
+            # 4. Tiles to the state topic, each with its whole state: writing one again changes nothing. Marks behind
+            #    them, on every partition.
             for key, (tile, value) in changes.items():
                 if tile is not None and value is not None:
                     self._parts.log.tile(key, value, tile.latest_ms)
-            # 4. Marks behind them, on every partition, and dead letters.
             self._move(crew.members, polled, outcome)
             self.mark()
-            await self._bury(outcome)
             self._count(crew.members, outcome)
             # 5. When all is acknowledged, tiles and next offsets go to the disk, all or none and in the order of steps.
             await self._parts.commits.add(changes, crew.members)
