@@ -217,7 +217,7 @@ class SourceLane:
             # 2. Fold: pure; it reads what the steps before it changed, whether or not that is on the disk.
             tiles = [MemberTiles(self._parts.store, member) for member in crew.members]
             outcome, changes = await self._fold(crew, polled, tiles)
-            # 3. Dead letters, until they are safe: whoever lost the disk goes on at the marks and never meets them again.
+            # 3. Dead letters, until they are safe: who lost the disk goes on at the marks and never meets them again.
             await self._bury(outcome)
             # 4. Tiles to the state topic, each with its whole state: writing one again changes nothing. Marks behind
             #    them, on every partition.
