@@ -21,19 +21,19 @@ from bighead.events.dead_letters import DeadLetters
 from bighead.events.guard import Guard
 from bighead.events.topics import MONITORING, PREDICTIONS, SERVING_EVENTS, topic_name
 from bighead.events.types import MetricComputed, ModelRecord, ServerStarted, ServerStopped
+from bighead.inference.loading import load
+from bighead.inference.model import LoadedModel
+from bighead.inference.trial import try_out
 from serving import rest
 from serving.deployments import DeploymentFollower
 from serving.grpc_server import GrpcServer
 from serving.host import ModelHost
 from serving.http_server import HttpServer
-from serving.loading import load
 from serving.measures import MeasureReports
 from serving.metrics_page import ServerCollector, page_of
 from serving.prediction_log import PredictionLog
 from serving.predictor import Predictor
 from serving.security import TokenMiddleware, Tokens, tls_of
-from serving.snapshot import LoadedModel
-from serving.trial import try_out
 
 _log = logging.getLogger("serving")
 GRACE_S = 10.0

@@ -12,11 +12,12 @@ from typing import assert_never
 
 from bighead.events.base import Event
 from bighead.events.types import ModelLoaded, ModelLoadFailed, ModelRecord, ModelSwapped
+from bighead.inference.loading import LoadFailed, return_memory
+from bighead.inference.model import LoadedModel
 from bighead.registry.deployments import Deployment, Load, Swap, Unload, next_step
 from bighead.registry.state import Traffic
-from serving.loading import LoadFailed, return_memory
 from serving.predictor import Predictor
-from serving.snapshot import LoadedModel, Served, Snapshot
+from serving.snapshot import Served, Snapshot
 
 _log = logging.getLogger(__name__)
 

@@ -10,11 +10,13 @@ from bighead.client.proto.value_pb2 import Value as ValueMessage
 from bighead.client.values import read, write
 from bighead.errors import InvalidInput, NotReady, UnknownModel
 from bighead.features.plan import FeatureRow, Status
+from bighead.inference.datatypes import DTYPES, Array
+from bighead.inference.model import LoadedModel
+from bighead.inference.signature import MAX_ROWS, Column, Value
 from serving.measures import Measures, VersionMeasures
 from serving.predictor import Answer, Entity, Inference
-from serving.signature import MAX_ROWS, Column, Value
-from serving.snapshot import LoadedModel, Snapshot, Wanted
-from serving.tensors import CONTENTS, DTYPES, Array, check_name, from_contents, from_raw, to_contents, to_raw
+from serving.snapshot import Snapshot, Wanted
+from serving.tensors import CONTENTS, check_name, from_contents, from_raw, to_contents, to_raw
 
 PLATFORM = "onnx_onnxruntime"
 EXTENSIONS = ("binary_tensor_data", "model_configuration", "model_repository(index)", "parameters", "statistics")

@@ -16,12 +16,13 @@ from typing import Protocol
 from bighead.client.feature_values import check_entities
 from bighead.errors import DeadlineExceeded, DefinitionError, InvalidInput, NotReady
 from bighead.features.plan import FeatureRow
+from bighead.inference.datatypes import Array
+from bighead.inference.model import LoadedModel
+from bighead.inference.signature import MAX_ROWS, Row, Value, output_rows
 from serving.admission import Gates
 from serving.measures import Measures
 from serving.shadow import Shadows
-from serving.signature import MAX_ROWS, Row, Value, output_rows
-from serving.snapshot import LoadedModel, Snapshot, Wanted
-from serving.tensors import Array
+from serving.snapshot import Snapshot, Wanted
 
 FEATURES_DEADLINE_S = 1.0
 FEATURES_SHARE = 0.8

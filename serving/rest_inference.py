@@ -13,11 +13,12 @@ from pydantic import BaseModel, Field, StrictInt, StrictStr, ValidationError
 
 from bighead.client.proto import inference_pb2 as pb
 from bighead.errors import InvalidInput
+from bighead.inference.datatypes import Array
+from bighead.inference.signature import Column
 from serving import messages
 from serving.http_body import Json, as_json, problems, unpacked
 from serving.predictor import Inference, Predictor
-from serving.signature import Column
-from serving.tensors import Array, check_name, from_json, from_raw, to_raw
+from serving.tensors import check_name, from_json, from_raw, to_raw
 
 JSON_LENGTH = "inference-header-content-length"
 """The header that says where the JSON of a body ends and the bytes of its tensors begin."""

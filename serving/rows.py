@@ -13,8 +13,8 @@ from bighead.client.proto import prediction_pb2 as pb
 from bighead.client.proto import value_pb2
 from bighead.errors import InvalidInput
 from bighead.features.plan import Status
+from bighead.inference.signature import MAX_ROWS, Value
 from serving.predictor import Answer, Entity
-from serving.signature import MAX_ROWS, Value
 
 MAX_CELLS = 2_000_000
 """Of one request, rows times columns: each becomes a value in memory."""

@@ -8,32 +8,15 @@ from dataclasses import dataclass, field
 
 from bighead.errors import NotReady, UnknownModel
 from bighead.events.types import TrafficArm
+from bighead.inference.model import LoadedModel
 from bighead.registry.state import Traffic
 from bighead.registry.traffic import LIVE, choose
-from serving.signature import Signature
-from serving.tensors import Array
 
 PINNED = "pinned"
 Wanted = int | str | None
 """What a caller asks for: a version by its number or by its label, or whatever the traffic says."""
 UnitOf = Callable[[str | None], str]
 """The text whose hash chooses an arm, for the key that the policy names as its unit (None: the whole entity)."""
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedModel:
-    """A proven version in memory. Up to `inline_rows` it is run on the event loop: a thread hop would cost more.
-
-    memory_bytes: what its trial took; 0 where it had none.
-    """
-
-    name: str
-    version: int
-    signature: Signature
-    join: str | None
-    run: Callable[[Mapping[str, Array]], list[Array]]
-    inline_rows: int
-    memory_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from serving.loading import load
+from bighead.inference.loading import load
 from tests.unit.serving.fakes import predictor_of
 from tests.unit.serving.models import every_stored, times_stored
 from tests.unit.serving.running import running

@@ -17,12 +17,12 @@ from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 from bighead.artifacts import Artifact, put
 from bighead.errors import ModelError, ParityError
 from bighead.events.types import Tensor
+from bighead.inference.loading import load
 from bighead.pipeline import export, feature, model_record, prove, request, save
 from bighead.pipeline.parity import Session
 from bighead.pipeline.record import Origin
 from bighead.pipeline.tensors import frame
 from bighead.registry.proof import check_record
-from serving.loading import load
 
 INPUTS = [request("carrier", "BYTES"), feature("mean_delay"), feature("late_share")]
 

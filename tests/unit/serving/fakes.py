@@ -7,9 +7,10 @@ import grpc
 
 from bighead.errors import DefinitionError, InvalidInput
 from bighead.features.plan import FeatureRow
+from bighead.inference.model import LoadedModel
+from bighead.inference.signature import Row
 from serving.predictor import Answer, Predictor
-from serving.signature import Row
-from serving.snapshot import LoadedModel, Served, Snapshot
+from serving.snapshot import Served, Snapshot
 
 NOW_MS = 1_700_000_000_000
 

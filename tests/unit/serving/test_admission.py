@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from bighead.errors import DeadlineExceeded, Overloaded
+from bighead.inference.datatypes import Array
+from bighead.inference.loading import load
+from bighead.inference.model import LoadedModel
 from serving.admission import Gates
-from serving.loading import load
 from serving.predictor import Predictor
-from serving.snapshot import LoadedModel
-from serving.tensors import Array
 from tests.unit.serving.fakes import predictor_of
 from tests.unit.serving.models import times_stored
 

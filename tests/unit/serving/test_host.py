@@ -8,11 +8,11 @@ import pytest
 
 from bighead.events.base import Event
 from bighead.events.types import ModelLoaded, ModelLoadFailed, ModelRecord, ModelSwapped
+from bighead.inference.loading import LoadFailed, load
+from bighead.inference.model import LoadedModel
 from bighead.registry.deployments import Deployment
 from serving.host import ModelHost
-from serving.loading import LoadFailed, load
 from serving.predictor import Predictor
-from serving.snapshot import LoadedModel
 from tests.unit.serving.fakes import NOW_MS, FakeLog, FakeReader
 from tests.unit.serving.models import times_stored
 

@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from bighead.events.types import ModelRecord, Signature, Tensor
-from serving.loading import LoadFailed, load
+from bighead.inference.loading import LoadFailed, load
 from tests.unit.serving.models import (
     FLOAT,
     damaged,

@@ -17,11 +17,11 @@ from bighead.client.proto.features_pb2 import GetFeaturesRequest
 from bighead.client.proto.inference_pb2 import InferTensorContents, ModelInferRequest, ModelMetadataRequest
 from bighead.client.proto.prediction_pb2 import Entity, PredictRequest
 from bighead.client.proto.value_pb2 import Value
+from bighead.inference.datatypes import DTYPES
+from bighead.inference.loading import load
 from serving import rest
 from serving.grpc_server import handlers
-from serving.loading import load
 from serving.predictor import Predictor
-from serving.tensors import DTYPES
 from tests.unit.serving.fakes import Aborted, FakeContext, predictor_of
 from tests.unit.serving.models import mixed_stored, times_stored
 

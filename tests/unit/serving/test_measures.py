@@ -10,11 +10,11 @@ import pytest
 
 from bighead.errors import DeadlineExceeded, InvalidInput
 from bighead.events.types import MetricComputed
-from serving.loading import load
+from bighead.inference.datatypes import Array
+from bighead.inference.loading import load
+from bighead.inference.model import LoadedModel
 from serving.measures import MOST_LATENCIES, MeasureReports, Measures, metrics, percentile
 from serving.predictor import Entity
-from serving.snapshot import LoadedModel
-from serving.tensors import Array
 from tests.unit.serving.fakes import NOW_MS, predictor_of
 from tests.unit.serving.models import times_stored
 

@@ -7,7 +7,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bighead.errors import InvalidInput
-from serving.loading import load
+from bighead.inference.loading import load
 from serving.metrics_page import CONTENT_TYPE, ServerCollector, page_of
 from serving.prediction_log import PredictionLog
 from serving.predictor import Entity, Predictor

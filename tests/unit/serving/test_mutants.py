@@ -14,7 +14,7 @@ import onnx
 import pytest
 
 from bighead.events.types import ModelRecord
-from serving.loading import LoadFailed, load
+from bighead.inference.loading import LoadFailed, load
 from tests.unit.serving.models import external, stored, times_record, times_stored
 
 COUNT = int(os.environ.get("BIGHEAD_TEST_MUTANTS", "500"))

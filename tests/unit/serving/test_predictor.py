@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from bighead.errors import ArtifactError, DeadlineExceeded, InvalidInput, NotReady, UnknownModel
-from serving.loading import load
+from bighead.inference.loading import load
+from bighead.inference.model import LoadedModel
+from bighead.inference.signature import Row
 from serving.predictor import Entity, canonical_entity
-from serving.signature import Row
-from serving.snapshot import LoadedModel, Snapshot
+from serving.snapshot import Snapshot
 from tests.unit.serving.fakes import NOW_MS, FakeLog, FakeReader, predictor_of
 from tests.unit.serving.models import mixed_stored, times_stored
 

@@ -17,7 +17,7 @@ from bighead.client.proto.prediction_pb2 import (
     PredictStreamResponse,
 )
 from bighead.client.proto.value_pb2 import FeatureStatus
-from serving.loading import load
+from bighead.inference.loading import load
 from tests.unit.serving.fakes import NOW_MS, FakeLog, FakeReader, predictor_of
 from tests.unit.serving.models import every_stored, mixed_stored, times_stored
 from tests.unit.serving.running import running

@@ -21,7 +21,7 @@ from grpc_health.v1 import health_pb2
 from bighead.client.predict import PredictionClient
 from bighead.client.rpc import Security
 from bighead.errors import ConfigError, NotReady, PermissionDenied, Unauthenticated
-from serving.loading import load
+from bighead.inference.loading import load
 from serving.predictor import Predictor
 from serving.security import ADMIN, PREDICT, Tls, Tokens, tls_of
 from tests.unit.serving.fakes import predictor_of

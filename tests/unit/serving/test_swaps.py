@@ -6,11 +6,11 @@ from pathlib import Path
 
 from bighead.client.predict import AsyncPredictionClient
 from bighead.events.types import ModelRecord
+from bighead.inference.loading import load
+from bighead.inference.model import LoadedModel
 from bighead.registry.deployments import Deployment
 from serving.host import ModelHost
-from serving.loading import load
 from serving.predictor import Predictor
-from serving.snapshot import LoadedModel
 from tests.unit.serving.fakes import NOW_MS, FakeLog, FakeReader
 from tests.unit.serving.models import times_stored
 from tests.unit.serving.running import running

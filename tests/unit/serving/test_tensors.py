@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from bighead.client.proto.inference_pb2 import InferTensorContents
 from bighead.errors import InvalidInput
-from serving.tensors import CONTENTS, DTYPES, Array, from_contents, from_json, from_raw, to_contents, to_raw
+from bighead.inference.datatypes import DTYPES, Array
+from serving.tensors import CONTENTS, from_contents, from_json, from_raw, to_contents, to_raw
 
 TEXTS = ["", "a", "UA", "é", "日本", "\0", "x" * 300]
 

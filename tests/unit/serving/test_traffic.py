@@ -10,10 +10,11 @@ import pytest
 
 from bighead.errors import UnknownModel
 from bighead.events.types import TrafficArm
+from bighead.inference.loading import load
+from bighead.inference.model import LoadedModel
 from bighead.registry.state import Traffic
-from serving.loading import load
 from serving.predictor import Entity, Predictor
-from serving.snapshot import LoadedModel, Served, Snapshot
+from serving.snapshot import Served, Snapshot
 from tests.unit.serving.fakes import FakeLog, predictor_of
 from tests.unit.serving.models import times_stored
 

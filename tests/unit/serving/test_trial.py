@@ -9,9 +9,9 @@ import pytest
 
 from bighead.errors import ArtifactError
 from bighead.events.types import ModelRecord
+from bighead.inference.loading import LoadFailed, load
+from bighead.inference.trial import try_out
 from bighead.testing import eventually
-from serving.loading import LoadFailed, load
-from serving.trial import try_out
 from tests.unit.serving.models import stored, times, times_record, times_stored
 
 
@@ -56,7 +56,7 @@ def test_a_process_that_is_killed_while_it_loads_is_an_error_that_names_the_sign
     thread = threading.Thread(target=trying)
     thread.start()
     writer = eventually(lambda: opened_by_a_reader(pipe), 30)
-    (child,) = [one for one in psutil.Process().children() if "serving.trial" in one.cmdline()]
+    (child,) = [one for one in psutil.Process().children() if "bighead.inference.trial" in one.cmdline()]
     child.kill()
     thread.join(30)
     os.close(writer)

@@ -22,9 +22,9 @@ from bighead.artifacts import fetch
 from bighead.client.proto import onnx_outline_pb2 as outline
 from bighead.errors import ArtifactError, InvalidInput
 from bighead.events.types import ModelRecord
-from serving.signature import Column, Signature, compiled, tensor_of
-from serving.snapshot import LoadedModel
-from serving.tensors import Array
+from bighead.inference.datatypes import Array
+from bighead.inference.model import LoadedModel
+from bighead.inference.signature import Column, Signature, compiled, tensor_of
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when the library is imported
 import onnxruntime as ort

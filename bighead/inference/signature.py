@@ -13,7 +13,7 @@ import numpy as np
 
 from bighead.errors import ArtifactError, InvalidInput
 from bighead.events.types import Tensor
-from serving.tensors import DATATYPES, DTYPES, Array
+from bighead.inference.datatypes import DATATYPES, DTYPES, Array
 
 MAX_ROWS = 10_000
 

@@ -14,8 +14,8 @@ import psutil
 
 from bighead.errors import ArtifactError
 from bighead.events.types import ModelRecord
+from bighead.inference.loading import LoadFailed, Steps, prove
 from bighead.registry.records import record_from_json
-from serving.loading import LoadFailed, Steps, prove
 
 TRIAL_S = 120.0
 _REFUSED = 3
@@ -28,7 +28,7 @@ def try_out(path: Path, record: ModelRecord, timeout_s: float = TRIAL_S) -> int:
     Raises LoadFailed with the step in which it was refused there, ArtifactError where the process ended otherwise.
     """
     request = json.dumps({"path": str(path), "record": record.to_record()})
-    command = [sys.executable, "-m", "serving.trial"]
+    command = [sys.executable, "-m", "bighead.inference.trial"]
     try:
         ended = subprocess.run(command, input=request, capture_output=True, text=True, timeout=timeout_s, check=False)
     except subprocess.TimeoutExpired as error:

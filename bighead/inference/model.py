@@ -1,0 +1,23 @@
+"""A model in memory that answered its golden rows: what may be run."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from bighead.inference.datatypes import Array
+from bighead.inference.signature import Signature
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A proven version in memory. Up to `inline_rows` it is run on the event loop: a thread hop would cost more.
+
+    memory_bytes: what its trial took; 0 where it had none.
+    """
+
+    name: str
+    version: int
+    signature: Signature
+    join: str | None
+    run: Callable[[Mapping[str, Array]], list[Array]]
+    inline_rows: int
+    memory_bytes: int = 0
