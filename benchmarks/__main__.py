@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import click
 
-from benchmarks import flink, freshness, lane, memory, online, predictions, rebuild, training
+from benchmarks import flink, freshness, lane, memory, online, predictions, rebuild, serving, training
 from benchmarks.report import Report, as_json, as_text, machine
 from bighead.errors import BigheadError
 
@@ -19,12 +19,14 @@ RUNS: dict[str, Callable[[float | None], Report]] = {
     "predictions": lambda seconds: predictions.run(seconds or predictions.SECONDS),
     "rebuild": lambda _: rebuild.run(),
     "training": lambda _: training.run(),
+    "serving": lambda seconds: serving.run(seconds or serving.SECONDS),
 }
 EXAMPLES = """\b
 Examples:
   python -m benchmarks                           all of them, about five minutes
   python -m benchmarks freshness --seconds 20    one, with a shorter measurement
   python -m benchmarks lane predictions --json   figures for machines
+  python -m benchmarks serving --only batch      one row of a benchmark
 
 \b
 flink        events/s of the Flink lane from a filled topic, beside Flink's own scan and count (needs `make flink`)
@@ -34,6 +36,9 @@ online       p99 of reading a Join of 30 features, 1 and 100 entities, beside pi
 memory       resident memory of the worker at a million live keys, and bytes of Redis a key
 predictions  calls/s and latency with and without feature look-up, beside a bare grpc.aio echo
 rebuild      tiles/s from the log to an empty Redis, byte-identical
+serving      the model server under h2load, which must be on PATH: calls/s beside MLServer (installed apart, which takes
+             a minute the first time), latency, batches beside ONNX Runtime alone, and callers' latency while versions
+             are swapped, ten times too much is offered, and a shadow computes; `--only ROW` for one of them
 training     backfill and point-in-time join, beside a Spark SQL range join and DuckDB; `python -m benchmarks.training`
              takes other sizes
 
@@ -45,19 +50,28 @@ run share one machine at one time. h2load is used for full load where it is on P
 @click.command(name="python -m benchmarks", epilog=EXAMPLES)
 @click.argument("names", nargs=-1, type=click.Choice(list(RUNS)), metavar="[NAME]...")
 @click.option(
-    "--seconds", type=click.FloatRange(min=1), help="How long freshness, online and predictions load (60, 20 and 20)."
+    "--seconds",
+    type=click.FloatRange(min=1),
+    help="How long freshness, online, predictions and serving load (60, 20, 20 and 10).",
 )
 @click.option("--feast", is_flag=True, help="Measure Feast beside online; it is installed apart, which takes a minute.")
+@click.option(
+    "--only", multiple=True, type=click.Choice(list(serving.ROWS)), help="Of serving, this row; may be given again."
+)
 @click.option("--json", "json_wanted", is_flag=True, help="One JSON object, for machines.")
-def main(names: tuple[str, ...], seconds: float | None, feast: bool, json_wanted: bool) -> None:
+def main(names: tuple[str, ...], seconds: float | None, feast: bool, only: tuple[str, ...], json_wanted: bool) -> None:
     """Measure bighead on this machine, each figure beside a peer or a floor from the same run."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exit unwinds, and with it every platform stops
     facts, reports = machine(), []
     try:
         for name in names or RUNS:
-            report = (
-                online.run(seconds or online.SECONDS, feast=True) if feast and name == "online" else RUNS[name](seconds)
-            )
+            match name:
+                case "online":
+                    report = online.run(seconds or online.SECONDS, feast=feast)
+                case "serving":
+                    report = serving.run(seconds or serving.SECONDS, only)
+                case _:
+                    report = RUNS[name](seconds)
             reports.append(report)
             if not json_wanted:
                 click.echo(as_text(report))

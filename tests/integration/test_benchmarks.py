@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,12 @@ from click.testing import CliRunner
 from benchmarks import __main__ as command
 from benchmarks import freshness, lane, online, predictions
 from benchmarks.report import Report, as_json, as_text
+from benchmarks.serving import h2load, models
+from benchmarks.serving.counts import in_turn
+from benchmarks.serving.h2load import Load
+from benchmarks.serving.rows import row
+from benchmarks.serving.world import World, bare, echo
+from bighead.local.ports import free_settings
 
 pytestmark = pytest.mark.slow
 
@@ -58,6 +65,17 @@ def test_online() -> None:
 
 def test_predictions() -> None:
     check(predictions.run(seconds=1, events=500), 3)
+
+
+@pytest.mark.skipif(shutil.which("h2load") is None, reason=h2load.HOW_TO_GET_IT)
+def test_serving(tmp_path: Path) -> None:
+    """The model server without a platform, beside the echo: what every row of the benchmark is made of."""
+    settings = free_settings(tmp_path)
+    model = models.tensor_model(tmp_path)
+    found = World(settings, [], {models.TENSOR: model})
+    with bare(found, models.TENSOR) as server, echo(settings, server.target) as floor:
+        measured = in_turn([server, floor], Load(1.0, clients=2), rounds=1)
+    check(Report("serving", "", [row("1 row", one) for one in measured], {}), 2)
 
 
 def test_training() -> None:
