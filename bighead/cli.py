@@ -14,6 +14,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("platform:up", "Start the platform on this machine; ready when it returns."),
     "status": ("platform:status", "The parts on this machine: processes and probes."),
     "logs": ("platform:logs", "Show what the parts wrote."),
+    "restart": ("platform:restart", "Replace the model server's processes; no request is lost."),
     "down": ("platform:down", "Stop the platform; its data stays."),
     "prepare": ("cluster:prepare", "Create the platform's topics and schemas, wherever Kafka runs."),
     "health": ("cluster:health", "Probe parts by using them, wherever they run."),

@@ -31,15 +31,24 @@ VARIABLES: dict[str, str] = {
     "BIGHEAD_LAKE": "folder or URL under which the Delta tables lie",
     "BIGHEAD_STATE": "folder of the stream worker's local state",
     "BIGHEAD_SERVER_NAME": "name of this model server in events",
+    "BIGHEAD_SERVER_PROCESSES": "model servers that `bighead up` runs side by side on the same two ports",
+    "BIGHEAD_SHARE_PORTS": "yes: other model servers of this machine and user may listen on the same ports; or no",
+    "BIGHEAD_PROBE": "host:port on which one of several servers that share ports answers /health and /metrics alone",
+    "BIGHEAD_MODEL_KEYS": "public keys, comma-separated: only models that one of them signed are loaded; none: any",
     "BIGHEAD_MODEL_MEMORY_MB": "memory that loaded models may take together in a server, MB",
     "BIGHEAD_TLS_CERTIFICATE": "PEM file with which a server encrypts gRPC and REST; none: in the clear",
     "BIGHEAD_TLS_KEY": "PEM file of its key",
     "BIGHEAD_TLS_CLIENT_AUTHORITY": "PEM file of the authority that clients' certificates must come from (mTLS)",
     "BIGHEAD_LOG_SHARE": "share of the predictions that a server logs, 0 to 1",
     "BIGHEAD_LOG_REDACTED": "features and inputs that a server leaves out of its log, comma-separated",
+    "BIGHEAD_LOG_FORMAT": "how the parts write their logs: text or json",
+    "BIGHEAD_LOG_REQUESTS": "yes: a model server writes a line for every request; or no",
     "BIGHEAD_ACTOR": "who commands are attributed to",
     "BIGHEAD_MAX_FUTURE_MS": "how far in the future an event's time may lie, milliseconds",
 }
+LOG_FORMATS = ("text", "json")
+TRACING_PROTOCOLS = ("http/protobuf", "grpc")
+_ANSWERS = {"yes": True, "no": False}
 
 
 @dataclass(frozen=True)
@@ -62,21 +71,34 @@ class Settings:
     lake: str
     state: Path
     server_name: str
+    server_processes: int
+    share_ports: bool
+    probe: str
+    model_keys: str
     model_memory_mb: int
     tls_certificate: str
     tls_key: str
     tls_client_authority: str
     log_share: float
     log_redacted: str
+    log_format: str
+    log_requests: bool
     actor: str
     max_future_ms: int
 
     def __post_init__(self) -> None:
-        for name in ("grpc", "http", "console", "flink"):
+        for name in ("grpc", "http", "probe", "console", "flink"):
             split_address(getattr(self, name), f"BIGHEAD_{name.upper()}")
-        for name in ("partitions", "replication", "model_memory_mb"):
+        for name in ("partitions", "replication", "server_processes", "model_memory_mb"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"BIGHEAD_{name.upper()} is {getattr(self, name)}; it must be 1 or more")
+        if self.log_format not in LOG_FORMATS:
+            raise ConfigError(f"BIGHEAD_LOG_FORMAT is {self.log_format!r}; expected {' or '.join(LOG_FORMATS)}")
+
+    def probe_of(self, index: int) -> str:
+        """Where the process `index` (from 0) of several that share ports answers for itself."""
+        host, port = split_address(self.probe, "BIGHEAD_PROBE")
+        return f"{host}:{port + index}"
 
 
 def split_address(address: str, variable: str) -> tuple[str, int]:
@@ -115,12 +137,18 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         lake=values["BIGHEAD_LAKE"],
         state=Path(values["BIGHEAD_STATE"]),
         server_name=values["BIGHEAD_SERVER_NAME"],
+        server_processes=_integer(values, "BIGHEAD_SERVER_PROCESSES"),
+        share_ports=_answer(values, "BIGHEAD_SHARE_PORTS"),
+        probe=values["BIGHEAD_PROBE"],
+        model_keys=values["BIGHEAD_MODEL_KEYS"],
         model_memory_mb=_integer(values, "BIGHEAD_MODEL_MEMORY_MB"),
         tls_certificate=values["BIGHEAD_TLS_CERTIFICATE"],
         tls_key=values["BIGHEAD_TLS_KEY"],
         tls_client_authority=values["BIGHEAD_TLS_CLIENT_AUTHORITY"],
         log_share=_share(values, "BIGHEAD_LOG_SHARE"),
         log_redacted=values["BIGHEAD_LOG_REDACTED"],
+        log_format=values["BIGHEAD_LOG_FORMAT"],
+        log_requests=_answer(values, "BIGHEAD_LOG_REQUESTS"),
         actor=values["BIGHEAD_ACTOR"],
         max_future_ms=_integer(values, "BIGHEAD_MAX_FUTURE_MS"),
     )
@@ -128,12 +156,49 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
 
 def variables(settings: Settings) -> dict[str, str]:
     """The environment that makes another process load exactly these settings."""
-    return {name: str(getattr(settings, name.removeprefix("BIGHEAD_").lower())) for name in VARIABLES}
+    return {name: _text(getattr(settings, name.removeprefix("BIGHEAD_").lower())) for name in VARIABLES}
+
+
+def _text(value: object) -> str:
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
 
 
 def tokens() -> str:
     """Bearer tokens of a server, ROLE:TOKEN[,ROLE:TOKEN]. No setting: secrets are never written to a file or shown."""
     return os.environ.get("BIGHEAD_TOKENS", "")
+
+
+def tracing_protocol() -> str | None:
+    """How traces are exported, as OpenTelemetry's own variables say: grpc or http/protobuf; None where they are off."""
+    return tracing_of(os.environ)
+
+
+def tracing_of(given: Mapping[str, str]) -> str | None:
+    """The same for any environment. Traces are on where an endpoint or the exporter otlp is named."""
+    exporter, disabled = given.get("OTEL_TRACES_EXPORTER", ""), given.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    endpoint = given.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or given.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    if disabled or exporter == "none" or not (endpoint or exporter):
+        return None
+    protocol = given.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or given.get("OTEL_EXPORTER_OTLP_PROTOCOL")
+    if exporter not in ("", "otlp") or protocol not in (None, "", *TRACING_PROTOCOLS):
+        raise ConfigError(
+            f"traces are exported by otlp over {' or '.join(TRACING_PROTOCOLS)}; received OTEL_TRACES_EXPORTER "
+            f"{exporter!r} and OTEL_EXPORTER_OTLP_PROTOCOL {protocol!r}"
+        )
+    return protocol or TRACING_PROTOCOLS[0]
+
+
+def signing_key() -> str:
+    """The secret key with which models are signed when they are registered, PEM; empty: none. No setting either."""
+    given, path = os.environ.get("BIGHEAD_SIGNING_KEY", ""), os.environ.get("BIGHEAD_SIGNING_KEY_FILE", "")
+    if given and path:
+        raise ConfigError("BIGHEAD_SIGNING_KEY and BIGHEAD_SIGNING_KEY_FILE are both set; set one of them")
+    if not path:
+        return given
+    try:
+        return Path(path).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"BIGHEAD_SIGNING_KEY_FILE is {path}, which cannot be read: {error}") from error
 
 
 def inherited_environment() -> dict[str, str]:
@@ -158,13 +223,19 @@ def _defaults(home: Path) -> dict[str, str]:
         "BIGHEAD_LAKE": str(home / "lake"),
         "BIGHEAD_STATE": str(home / "state"),
         "BIGHEAD_SERVER_NAME": "server-1",
+        "BIGHEAD_SERVER_PROCESSES": "1",
+        "BIGHEAD_SHARE_PORTS": "no",
+        "BIGHEAD_PROBE": "127.0.0.1:18510",
         "BIGHEAD_ACTOR": getpass.getuser(),
+        "BIGHEAD_MODEL_KEYS": "",
         "BIGHEAD_MODEL_MEMORY_MB": "4096",
         "BIGHEAD_TLS_CERTIFICATE": "",
         "BIGHEAD_TLS_KEY": "",
         "BIGHEAD_TLS_CLIENT_AUTHORITY": "",
         "BIGHEAD_LOG_SHARE": "1.0",
         "BIGHEAD_LOG_REDACTED": "",
+        "BIGHEAD_LOG_FORMAT": "text",
+        "BIGHEAD_LOG_REQUESTS": "no",
         "BIGHEAD_MAX_FUTURE_MS": str(24 * 60 * 60 * 1000),
     }
 
@@ -177,6 +248,12 @@ def _read_file(path: Path) -> dict[str, str]:
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read ({error}); delete it and run `bighead up` again") from error
     return {str(name): str(value) for name, value in values.items() if name in VARIABLES}
+
+
+def _answer(values: Mapping[str, str], name: str) -> bool:
+    if values[name] not in _ANSWERS:
+        raise ConfigError(f"{name} is {values[name]!r}; expected {' or '.join(_ANSWERS)}")
+    return _ANSWERS[values[name]]
 
 
 def _share(values: Mapping[str, str], name: str) -> float:

@@ -54,11 +54,23 @@ class Health:
 
 def check(part: str, settings: Settings, timeout_s: float = 5.0) -> Health:
     """Probes one part. Whatever goes wrong in the probe is the answer, never an exception."""
+    index = _further_server(part)
+    if index is not None:
+        return check_server(part, index, settings, timeout_s)
     if part not in _PROBES:
         raise ConfigError(f"no part is named {part!r}; there are {', '.join(_PROBES)}")
+    return _checked(part, lambda: _PROBES[part](settings, timeout_s))
+
+
+def check_server(part: str, index: int, settings: Settings, timeout_s: float = 5.0) -> Health:
+    """Probes one of several model servers that share ports, counted from 0."""
+    return _checked(part, lambda: _one_server(settings.probe_of(index), timeout_s))
+
+
+def _checked(part: str, probe: Callable[[], str]) -> Health:
     at_ms, started = time.time_ns() // 1_000_000, time.perf_counter()
     try:
-        ok, detail = True, _PROBES[part](settings, timeout_s)
+        ok, detail = True, probe()
     except BigheadError as error:
         ok, detail = False, str(error)
     except Exception as error:  # noqa: BLE001 - whatever a client raises means that the part does not work
@@ -68,7 +80,7 @@ def check(part: str, settings: Settings, timeout_s: float = 5.0) -> Health:
 
 def check_all(settings: Settings, parts: Iterable[str] | None = None, timeout_s: float = 5.0) -> list[Health]:
     """Probes several parts at once (all by default), answered in the order of PARTS."""
-    wanted = [part for part in _PROBES if part in parts] if parts is not None else list(PARTS)
+    wanted = sorted(parts, key=_order) if parts is not None else list(PARTS)
     if not wanted:
         return []
     with ThreadPoolExecutor(len(wanted)) as pool:
@@ -203,7 +215,30 @@ def _server(settings: Settings, timeout_s: float) -> str:
     state = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
     if state != "SERVING":
         raise PlatformError(f"{settings.grpc}: grpc.health answers {state}")
+    if settings.server_processes > 1:  # another one may have answered
+        return f"grpc.health answers SERVING; {_one_server(settings.probe, timeout_s)}"
     return "grpc.health answers SERVING"
+
+
+def _one_server(address: str, timeout_s: float) -> str:
+    try:
+        answer = httpx.get(f"http://{address}/health", timeout=timeout_s)
+    except httpx.HTTPError as error:
+        raise PlatformError(f"{address}: {error}") from error
+    if answer.status_code != httpx.codes.OK:
+        raise PlatformError(f"{address}: GET /health answered {answer.status_code}")
+    return f"GET http://{address}/health answered 200"
+
+
+def _further_server(part: str) -> int | None:
+    """The second and further model servers on one port are parts of their own: server-2 is the process 1."""
+    name, _, number = part.partition("-")
+    return int(number) - 1 if name == "server" and number.isdecimal() and int(number) > 1 else None
+
+
+def _order(part: str) -> tuple[int, int]:
+    further = _further_server(part)
+    return list(_PROBES).index(part if further is None else "server"), further or 0
 
 
 def _console(settings: Settings, timeout_s: float) -> str:

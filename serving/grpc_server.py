@@ -4,7 +4,7 @@ Requests are parsed here and not by the framework, which would answer undecodabl
 """
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from importlib.metadata import version as package_version
 from typing import Any, TypeAlias
 
@@ -19,6 +19,7 @@ from bighead.client.proto import features_pb2, inference_pb2, prediction_pb2
 from bighead.errors import BigheadError, ConfigError, InvalidInput
 from serving import messages, rows
 from serving.codes import Code, code, details
+from serving.observing import REQUEST_ID, Observer, ended, identify, shown
 from serving.predictor import Predictor
 from serving.security import Tls, TokenInterceptor, Tokens
 
@@ -31,7 +32,6 @@ SERVICES = (INFERENCE, PREDICTION, FEATURES)
 _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.so_reuseport", 0),  # a port in use is an error, not a second server that takes half of the calls
 )
 PUSHBACK = "grpc-retry-pushback-ms"
 """The trailer by which gRPC's own retries know when to try again."""
@@ -43,15 +43,26 @@ Refused = Callable[[Any, Code, str], Message]
 
 
 class GrpcServer:
-    """The listener and its health, which is NOT_SERVING until `declare_ready`."""
+    """The listener and its health, which is NOT_SERVING until `declare_ready`.
+
+    share_port: whether other processes may listen on the address too; otherwise a port in use is an error, not a second
+    server that takes half of the calls.
+    """
 
     def __init__(
-        self, predictor: Predictor, address: str, tokens: Tokens | None = None, tls: Tls | None = None
+        self,
+        predictor: Predictor,
+        address: str,
+        tokens: Tokens | None = None,
+        tls: Tls | None = None,
+        *,
+        share_port: bool = False,
     ) -> None:
         self._address = address
         self._tls = tls
         self._health = health.HealthServicer()
-        self._server = grpc.aio.server(options=_OPTIONS, interceptors=[TokenInterceptor(tokens)] if tokens else [])
+        options = (*_OPTIONS, ("grpc.so_reuseport", int(share_port)))
+        self._server = grpc.aio.server(options=options, interceptors=[TokenInterceptor(tokens)] if tokens else [])
         self._server.add_generic_rpc_handlers(handlers(predictor))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection((*SERVICES, HEALTH, reflection.SERVICE_NAME), self._server)
@@ -117,6 +128,7 @@ class _Methods:
     async def model_infer(
         self, request: inference_pb2.ModelInferRequest, context: Context
     ) -> inference_pb2.ModelInferResponse:
+        identify(request.id)
         answer = await self._predictor.infer(
             request.model_name,
             messages.wanted_of(request.model_version),
@@ -164,6 +176,7 @@ class _Methods:
         return rows.answer_of(request, answer)
 
     async def predict_stream(self, request: prediction_pb2.PredictStreamRequest, context: Context) -> Message:
+        identify(request.id)
         match request.WhichOneof("request"):
             case "entities":
                 entities = await self.predict(request.entities, context)
@@ -186,7 +199,7 @@ class _Methods:
 
 def handlers(predictor: Predictor) -> tuple[grpc.GenericRpcHandler, ...]:
     """What answers the calls of each service, bytes in and bytes out."""
-    methods = _Methods(predictor)
+    methods, observer = _Methods(predictor), predictor.observer
     table: dict[str, dict[str, tuple[type[Message], Handler]]] = {
         INFERENCE: {
             "ServerLive": (inference_pb2.ServerLiveRequest, methods.server_live),
@@ -214,11 +227,13 @@ def handlers(predictor: Predictor) -> tuple[grpc.GenericRpcHandler, ...]:
         grpc.method_handlers_generic_handler(
             service,
             {
-                name: grpc.unary_unary_rpc_method_handler(_answering(f"{service}/{name}", kind, handler))
+                name: grpc.unary_unary_rpc_method_handler(_answering(f"{service}/{name}", kind, handler, observer))
                 for name, (kind, handler) in table[service].items()
             }
             | {
-                name: grpc.stream_stream_rpc_method_handler(_streaming(f"{service}/{name}", kind, handler, refused))
+                name: grpc.stream_stream_rpc_method_handler(
+                    _streaming(f"{service}/{name}", kind, handler, refused, observer)
+                )
                 for name, (kind, handler, refused) in streams[service].items()
             },
         )
@@ -226,46 +241,81 @@ def handlers(predictor: Predictor) -> tuple[grpc.GenericRpcHandler, ...]:
     )
 
 
-def _answering(name: str, kind: type[Message], handler: Handler) -> Callable[..., Awaitable[bytes]]:
+def _answering(name: str, kind: type[Message], handler: Handler, observer: Observer) -> Callable[..., Awaitable[bytes]]:
     """From bytes to bytes; what goes wrong leaves as the status of the table."""
+    attributes = _attributes(name)
 
     async def answer(raw: bytes, context: Context) -> bytes:
+        request: Message | None = None
         try:
-            response = await handler(_parsed(kind, raw), context)
+            request = _parsed(kind, raw)
+            response = await handler(request, context)
             return response.SerializeToString()
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets a status
-            row, message = _told(name, error)
+            row, message = _told(name, error, request, context)
         hint = () if row.retry_after_ms is None else ((PUSHBACK, str(row.retry_after_ms)),)
         await context.abort(row.status, message, hint)
         return b""  # abort has raised: this is for the type checker
 
-    return answer
+    async def observed(raw: bytes, context: Context) -> bytes:
+        with observer.request(name, _carrier(context)) as seen:
+            seen.attributes = attributes
+            return await answer(raw, context)
+
+    return observed if observer else answer
 
 
 def _streaming(
-    name: str, kind: type[Message], handler: Handler, refused: Refused
+    name: str, kind: type[Message], handler: Handler, refused: Refused, observer: Observer
 ) -> Callable[..., AsyncIterator[bytes]]:
     """The same for each request of a stream, one after the other; what goes wrong is an answer like any other."""
+    attributes = _attributes(name)
+
+    async def answer(raw: bytes, context: Context) -> bytes:
+        request: Message | None = None
+        try:
+            request = _parsed(kind, raw)
+            response = await handler(request, context)
+        except Exception as error:  # noqa: BLE001 - as above
+            response = refused(request, *_told(name, error, request, context))
+        return response.SerializeToString()
+
+    async def observed(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+        async for raw in requests:
+            with observer.request(name, _carrier(context)) as seen:
+                seen.attributes = attributes
+                answered = await answer(raw, context)
+            yield answered
 
     async def answers(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
         async for raw in requests:
-            request: Message | None = None
-            try:
-                request = _parsed(kind, raw)
-                response = await handler(request, context)
-            except Exception as error:  # noqa: BLE001 - as above
-                response = refused(request, *_told(name, error))
-            yield response.SerializeToString()
+            yield await answer(raw, context)
 
-    return answers
+    return observed if observer else answers
 
 
-def _told(name: str, error: Exception) -> tuple[Code, str]:
+def _told(name: str, error: Exception, request: Message | None, context: Context) -> tuple[Code, str]:
     """What a caller hears of an error. One that was not raised on purpose is a bug: INTERNAL, and logged."""
     if isinstance(error, BigheadError):
-        return code(error), details(str(error))
-    _log.error("%s failed", name, exc_info=error)
-    return Code(grpc.StatusCode.INTERNAL, 500), f"{name} failed: {type(error).__name__}; see the server's log"
+        row, message = code(error), details(str(error))
+    else:
+        given = getattr(request, "id", "") or _carrier(context).get(REQUEST_ID, "")
+        _log.error("%s failed", name, exc_info=error, extra={"request_id": shown(given)} if given else None)
+        row = Code(grpc.StatusCode.INTERNAL, 500)
+        message = f"{name} failed: {type(error).__name__}; see the server's log"
+    ended(row.status.name, row.http)
+    return row, message
+
+
+def _carrier(context: Context) -> dict[str, str]:
+    """What came with a call as text."""
+    given: Iterable[tuple[str, str | bytes]] = context.invocation_metadata() or ()
+    return {name: value for name, value in given if isinstance(value, str)}
+
+
+def _attributes(name: str) -> dict[str, str]:
+    service, _, method = name.partition("/")
+    return {"rpc.system": "grpc", "rpc.service": service, "rpc.method": method}
 
 
 def _infer_refused(request: inference_pb2.ModelInferRequest | None, row: Code, message: str) -> Message:

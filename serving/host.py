@@ -61,6 +61,14 @@ class ModelHost:
         """The models of which something is held."""
         return tuple(self._held)
 
+    def answering(self) -> dict[str, tuple[int, str]]:
+        """For each model the version that answers, and the last command that was followed. Called from any thread."""
+        return {
+            model: (held.serving, held.command_id)
+            for model, held in list(self._held.items())
+            if held.serving is not None
+        }
+
     def declare_ready(self) -> None:
         """From now on an unknown model is unknown, and not one that may still come."""
         self._predictor.snapshot = Snapshot(self._predictor.snapshot.models, ready=True)

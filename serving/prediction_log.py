@@ -27,7 +27,7 @@ T = TypeVar("T")
 class EventPublisher(Protocol):
     """What is needed of `bighead.client.publish.Publisher`."""
 
-    def publish(self, event: Event, *, key: str, topic: str) -> object: ...
+    def publish(self, event: Event, *, key: str, topic: str, traceparent: str | None = None) -> object: ...
     def flush(self, timeout_s: float) -> object: ...
 
 
@@ -92,7 +92,7 @@ class PredictionLog:
                     continue
                 try:
                     event = without(event, self._redacted)
-                    self._publisher.publish(event, key=event.entity, topic=self._topic)
+                    self._publisher.publish(event, key=event.entity, topic=self._topic, traceparent=answer.traceparent)
                 except Exception as error:  # noqa: BLE001 - one prediction must not end the log of all others
                     self._count_failure(error)
             self._taken_rows += len(answer.ids)

@@ -21,6 +21,7 @@ from bighead.inference.model import LoadedModel
 from bighead.inference.signature import MAX_ROWS, Row, Value, output_rows
 from serving.admission import Gates
 from serving.measures import Measures
+from serving.observing import Observer
 from serving.shadow import Shadows
 from serving.snapshot import Snapshot, Wanted
 
@@ -64,7 +65,8 @@ class Inference:
 class Answer:
     """Predictions for the entities of one request, all from one snapshot; lists are in the order of the request.
 
-    why: how the version was chosen, in words. shadow: whether it is logged and never returned.
+    why: how the version was chosen, in words. shadow: whether it is logged and never returned. traceparent: the span of
+    the request, where there are traces.
     """
 
     model: str
@@ -81,6 +83,7 @@ class Answer:
     features: Sequence[FeatureRow]
     outputs: list[dict[str, Value]]
     latency_us: dict[str, int]
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +109,12 @@ class PredictionSink(Protocol):
 class Predictor:
     """Answers requests from the current snapshot, which the model host replaces."""
 
-    def __init__(self, reader: FeatureReader, log: PredictionSink, clock_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, reader: FeatureReader, log: PredictionSink, clock_ms: Callable[[], int], observer: Observer | None = None
+    ) -> None:
         self.snapshot = Snapshot()
         self.reader = reader
+        self.observer = observer or Observer()
         self._log = log
         self._clock_ms = clock_ms
         self.shadows = Shadows()
@@ -127,6 +133,7 @@ class Predictor:
         """Runs a model over tensors that carry all of its inputs. unit: chooses the arm; a random one if None."""
         found = self.snapshot.resolve(model, wanted, lambda _: unit if unit is not None else uuid.uuid4().hex)
         loaded, expiry = found.model, _expiry(deadline_s)
+        self.observer.chosen(loaded.name, loaded.version, found.arm)
         with self.gates.of(loaded.name).entered() as gate:
             measures, started = self.measures.of(loaded.name, loaded.version), perf_counter_ns()
             try:
@@ -156,10 +163,12 @@ class Predictor:
         at_ms = now_ms if as_of_ms is None else as_of_ms
         found = self.snapshot.resolve(model, wanted, lambda key: _unit(entities, key))
         job = _Job(found.model, found.arm, found.why, False, entities, at_ms, now_ms, _expiry(deadline_s))
+        ids = [uuid.uuid4().hex for _ in entities]
+        self.observer.chosen(found.model.name, found.model.version, found.arm, ids[0] if ids else None)
         with self.gates.of(found.model.name).entered() as gate:
             measures = self.measures.of(found.model.name, found.model.version)
             try:
-                answer = await self._answer(job, [uuid.uuid4().hex for _ in entities], gate.pool)
+                answer = await self._answer(job, ids, gate.pool)
             except InvalidInput:
                 raise
             except Exception:
@@ -213,6 +222,7 @@ class Predictor:
                 "model": (ended - fetched) // 1000,
                 "total": (ended - started) // 1000,
             },
+            traceparent=self.observer.traceparent(),
         )
 
     async def features(
@@ -222,7 +232,8 @@ class Predictor:
         at_ms = self._clock_ms() if as_of_ms is None else as_of_ms
         check_entities(entities)
         _check_request(entities, at_ms)
-        return at_ms, await self.reader.read(join, entities, at_ms, _features_budget_s(_expiry(deadline_s)))
+        with self.observer.stage("features", join=join):
+            return at_ms, await self.reader.read(join, entities, at_ms, _features_budget_s(_expiry(deadline_s)))
 
     def close(self) -> None:
         """Lets the running inferences end."""
@@ -242,7 +253,8 @@ class Predictor:
         if loaded.join is None:
             return [FeatureRow({}, {}, as_of_ms, {})] * len(left)
         try:
-            return await self.reader.read(loaded.join, left, as_of_ms, _features_budget_s(expiry))
+            with self.observer.stage("features", join=loaded.join):
+                return await self.reader.read(loaded.join, left, as_of_ms, _features_budget_s(expiry))
         except DefinitionError as error:
             raise NotReady(f"{_named(loaded)} needs a join that this server does not know: {error}") from error
 
@@ -258,9 +270,10 @@ class Predictor:
     ) -> list[Array]:
         """Runs it here where that is quick and `inline` allows it, else on a thread of the pool."""
         _require_time(loaded, expiry)
-        if inline and rows <= loaded.inline_rows:
-            return loaded.run(tensors)
-        return await asyncio.get_running_loop().run_in_executor(pool, _run_in_time, loaded, tensors, expiry)
+        with self.observer.stage("model", model=loaded.name, version=loaded.version):
+            if inline and rows <= loaded.inline_rows:
+                return loaded.run(tensors)
+            return await asyncio.get_running_loop().run_in_executor(pool, _run_in_time, loaded, tensors, expiry)
 
 
 def _run_in_time(loaded: LoadedModel, tensors: Mapping[str, Array], expiry: int | None) -> list[Array]:

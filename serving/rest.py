@@ -17,6 +17,7 @@ from serving import rest_inference
 from serving.codes import code, details
 from serving.http_body import Bounded, Json, problems
 from serving.metrics_page import CONTENT_TYPE
+from serving.observed_http import ObservedRequests
 from serving.predictor import Answer, Entity, Predictor
 
 Scalar = StrictBool | StrictInt | StrictFloat | StrictStr | None
@@ -72,6 +73,8 @@ def build(predictor: Predictor, metrics: Callable[[], bytes] | None = None) -> F
     """The application; `metrics` writes the page for Prometheus."""
     app = FastAPI(title="bighead model server", default_response_class=Json)
     app.add_middleware(Bounded)
+    if predictor.observer:
+        app.add_middleware(ObservedRequests, observer=predictor.observer)
     app.add_exception_handler(BigheadError, _refused)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _unknown)

@@ -17,6 +17,7 @@ from bighead.inference.datatypes import Array
 from bighead.inference.signature import Column
 from serving import messages
 from serving.http_body import Json, as_json, problems, unpacked
+from serving.observing import identify
 from serving.predictor import Inference, Predictor
 from serving.tensors import check_name, from_json, from_raw, to_raw
 
@@ -64,6 +65,7 @@ def add(app: FastAPI, predictor: Predictor) -> None:
     async def infer(model: str, request: Request, version: str = "") -> Response:
         content = unpacked(await request.body(), request.headers.get("content-encoding"))
         body, binary = _parsed(content, request.headers.get(JSON_LENGTH))
+        identify(body.id)
         timeout = body.parameters.get("timeout")
         deadline_s = None if timeout is None else messages.sooner(timeout, None)
         wanted = messages.wanted_of(version)

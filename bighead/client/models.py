@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bighead import artifacts
+from bighead.client.fleet import Fleet, ServerAnswer, live_servers
 from bighead.client.publish import Publisher
 from bighead.clock import wall_clock_ms
 from bighead.config import Settings
@@ -26,11 +27,8 @@ from bighead.events.types import (
     CommandRejected,
     DeploymentChanged,
     DeployModel,
-    ModelLoaded,
-    ModelLoadFailed,
     ModelRecord,
     ModelRegistered,
-    ModelSwapped,
     RegisterModel,
     RetireModel,
     RollBack,
@@ -48,7 +46,10 @@ LOGGER = logging.getLogger("bighead.models")
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """The outcome of a deployment or roll-back. The server's part is empty when nobody waited for it."""
+    """The outcome of a deployment or roll-back. The servers' part is empty when nobody waited for it.
+
+    server, steps, swap_us: of the first server that answers with the version; servers: what each that lives made of it.
+    """
 
     model: str
     version: int
@@ -57,6 +58,30 @@ class Deployed:
     server: str | None = None
     steps: Mapping[str, float] = field(default_factory=dict)
     swap_us: int | None = None
+    servers: tuple[ServerAnswer, ...] = ()
+
+    def require_all(self, timeout_s: float) -> "Deployed":
+        """Itself; raises ModelError where a server could not load it, DeadlineExceeded where one has not answered."""
+        others = [answer for answer in self.servers if not answer.serves]
+        there = ", ".join(answer.server for answer in self.servers if answer.serves) or "none"
+        if any(answer.error for answer in others):
+            said = "; ".join(_said(self, answer) for answer in others)
+            raise ModelError(f"{said}. Servers that answer with version {self.version}: {there}")
+        if others or not self.servers:
+            names = ", ".join(answer.server for answer in others) or "no server"
+            raise DeadlineExceeded(
+                f"version {self.version} of {self.model!r} is deployed, but within {timeout_s:g} s no report came from "
+                f"{names}; servers that answer with it: {there}; is the model server running (`bighead status`)?"
+            )
+        return self
+
+
+def _said(deployed: Deployed, answer: ServerAnswer) -> str:
+    if answer.error is None:
+        return f"{answer.server} has not reported"
+    kept = "No version" if answer.kept is None else f"Version {answer.kept} still"
+    what = f"version {deployed.version} of {deployed.model!r}"
+    return f"{answer.server} could not load {what}: {answer.error}. {kept} answers"
 
 
 class ModelsClient:
@@ -109,10 +134,11 @@ class ModelsClient:
             case other:
                 raise unexpected(command, other)
 
-    def deploy(self, model: str, version: int | None, reason: str, wait: bool = True) -> Deployed:
-        """Makes a version live (None: the newest that is not retired); with `wait`, until a server answers with it.
+    def deploy(self, model: str, version: int | None, reason: str, wait: bool = True, check: bool = True) -> Deployed:
+        """Makes a version live (None: the newest that is not retired); `wait`: until all live servers answer with it.
 
-        Raises ModelError when the server could not load it: the version before it keeps answering.
+        With `check` raises ModelError when one could not load it: the version before it keeps answering there; and
+        DeadlineExceeded where one did not report in time. Without, the outcome says so.
         """
         number = self.newest(model) if version is None else version
         command = DeployModel(
@@ -123,9 +149,11 @@ class ModelsClient:
             reason=reason,
             at_ms=self._clock_ms(),
         )
-        return self._deploy(command, wait)
+        return self._deploy(command, wait, check)
 
-    def rollback(self, model: str, reason: str, version: int | None = None, wait: bool = True) -> Deployed:
+    def rollback(
+        self, model: str, reason: str, version: int | None = None, wait: bool = True, check: bool = True
+    ) -> Deployed:
         """Returns to the version before the live one, or to a named one that was live before."""
         command = RollBack(
             command_id=new_id(),
@@ -135,7 +163,7 @@ class ModelsClient:
             reason=reason,
             at_ms=self._clock_ms(),
         )
-        return self._deploy(command, wait)
+        return self._deploy(command, wait, check)
 
     def set_traffic(
         self,
@@ -222,8 +250,9 @@ class ModelsClient:
                     views[model] = project(view, event, message.position)
         return views
 
-    def _deploy(self, command: DeployModel | RollBack, wait: bool) -> Deployed:
-        with self._sent(command) as log:
+    def _deploy(self, command: DeployModel | RollBack, wait: bool, check: bool) -> Deployed:
+        fleet = Fleet(command.model, lambda: live_servers(self._settings))
+        with self._sent(command, fleet.is_settled) as log:
             match self._answer(command, log):
                 case DeploymentChanged(version=version, previous_version=previous):
                     changed = Deployed(command.model, version, previous, command.command_id)
@@ -231,17 +260,26 @@ class ModelsClient:
                     changed = Deployed(command.model, version, previous, command.command_id)
                 case other:
                     raise unexpected(command, other)
-            return self._swapped(changed, log) if wait else changed
+            if not wait:
+                return changed
+            fleet.follow(changed.command_id, changed.version)
+            for event in log:
+                fleet.hear(event)
+        first = next((answer for answer in fleet.answers if answer.serves), None)
+        outcome = replace(changed, servers=fleet.answers)
+        if first is not None:
+            outcome = replace(outcome, server=first.server, steps=first.steps, swap_us=first.swap_us)
+        return outcome.require_all(self._timeout_s) if check else outcome
 
     @contextmanager
-    def _sent(self, command: Command) -> Iterator[Iterator[Event]]:
-        """Publishes the command; what is written from just before it on, until the deadline."""
+    def _sent(self, command: Command, is_settled: Callable[[], bool] = lambda: False) -> Iterator[Iterator[Event]]:
+        """Publishes the command; what is written from just before it on, until it is settled or the deadline."""
         deadline_s = time.monotonic() + self._timeout_s
         messages = follow(
             self._settings,
             [self._events, self._serving],
             start="end",
-            stop=lambda: time.monotonic() > deadline_s,
+            stop=lambda: time.monotonic() > deadline_s or is_settled(),
         )
         log = (event for event in map(self._decoded, messages) if event is not None)
         try:
@@ -261,31 +299,6 @@ class ModelsClient:
             f"no answer to {type(command).__name__} {command.command_id} for {command.model!r} within "
             f"{self._timeout_s:g} s; is the stream worker running (`bighead status`)? The command stays in the log "
             "and may still be decided"
-        )
-
-    def _swapped(self, changed: Deployed, log: Iterator[Event]) -> Deployed:
-        """Follows the first server that loads the version until it answers with it."""
-        loaded: dict[str, Mapping[str, float]] = {}
-        for event in log:
-            if not isinstance(event, ModelLoaded | ModelLoadFailed | ModelSwapped):
-                continue
-            if (event.command_id, event.version) != (changed.command_id, changed.version):
-                continue
-            match event:
-                case ModelLoaded():
-                    loaded[event.server] = event.steps
-                case ModelSwapped():
-                    steps = loaded.get(event.server, {})
-                    return replace(changed, server=event.server, steps=steps, swap_us=event.swap_us)
-                case ModelLoadFailed():
-                    kept = "No version" if event.kept_version is None else f"Version {event.kept_version} still"
-                    raise ModelError(
-                        f"{event.server} could not load version {event.version} of {event.model!r}: step "
-                        f"{event.step!r} failed: {event.error}. {kept} answers"
-                    )
-        raise DeadlineExceeded(
-            f"version {changed.version} of {changed.model!r} is deployed, but no server reported within "
-            f"{self._timeout_s:g} s that it answers; is the model server running (`bighead status`)?"
         )
 
     def _decoded(self, message: Message) -> Event | None:

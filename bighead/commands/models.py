@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from bighead import config
+from bighead.client.fleet import ServerAnswer
 from bighead.client.models import Deployed, ModelsClient
 from bighead.commands.options import say, writes
 from bighead.commands.rollouts import rollout
@@ -56,23 +57,24 @@ def register(
 @command.command()
 @click.argument("name")
 @click.argument("version", type=click.IntRange(1), required=False)
-@click.option("--wait/--no-wait", default=True, show_default=True, help="Until a server answers with it.")
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Until all live servers answer with it.")
 @writes
 def deploy(
     name: str, version: int | None, wait: bool, reason: str, actor: str | None, timeout_s: float, as_json: bool
 ) -> None:
     """Make a version live; without VERSION the newest.
 
+    Ends with 4 if a live server could not load it, with 3 if one did not report in time; it says which.
+
     Example: bighead models deploy delay 2 --reason "better AUC in October"
     """
-    deployed = _client(actor, timeout_s).deploy(name, version, reason, wait)
-    say(asdict(deployed), _deployed(deployed), as_json)
+    _say_deployed(_client(actor, timeout_s).deploy(name, version, reason, wait, check=False), wait, timeout_s, as_json)
 
 
 @command.command()
 @click.argument("name")
 @click.option("--to", "version", type=click.IntRange(1), help="A version that was live before.  [default: the last]")
-@click.option("--wait/--no-wait", default=True, show_default=True, help="Until a server answers with it.")
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Until all live servers answer with it.")
 @writes
 def rollback(
     name: str, version: int | None, wait: bool, reason: str, actor: str | None, timeout_s: float, as_json: bool
@@ -81,8 +83,9 @@ def rollback(
 
     Example: bighead models rollback delay --reason "log loss doubled"
     """
-    deployed = _client(actor, timeout_s).rollback(name, reason, version, wait)
-    say(asdict(deployed), _deployed(deployed), as_json)
+    _say_deployed(
+        _client(actor, timeout_s).rollback(name, reason, version, wait, check=False), wait, timeout_s, as_json
+    )
 
 
 @command.command()
@@ -178,15 +181,25 @@ def _client(actor: str | None, timeout_s: float) -> ModelsClient:
     return ModelsClient(config.load(), actor, timeout_s=timeout_s)
 
 
+def _say_deployed(deployed: Deployed, waited: bool, timeout_s: float, as_json: bool) -> None:
+    """Says what came of it, then fails where a server does not answer with the version."""
+    say(asdict(deployed), _deployed(deployed), as_json)
+    if waited:
+        deployed.require_all(timeout_s)
+
+
 def _deployed(deployed: Deployed) -> str:
     before = "" if deployed.previous_version is None else f", before it version {deployed.previous_version}"
-    text = f"{deployed.model} version {deployed.version} is live{before}"
-    if deployed.server is None:
-        return text
-    steps = ", ".join(f"{name} {seconds * 1000:.0f} ms" for name, seconds in deployed.steps.items())
-    return f"{text}\n{deployed.server} answers with it, swapped in {deployed.swap_us} us" + (
-        f" ({steps})" if steps else ""
-    )
+    return "\n".join([f"{deployed.model} version {deployed.version} is live{before}", *map(_answer, deployed.servers)])
+
+
+def _answer(answer: ServerAnswer) -> str:
+    if not answer.serves:
+        kept = "" if answer.kept is None else f", version {answer.kept} answers on"
+        return f"{answer.server} does NOT answer with it{kept}: {answer.error or 'it has not reported'}"
+    swapped = "since its start" if answer.swap_us is None else f"swapped in {answer.swap_us} us"
+    steps = ", ".join(f"{name} {seconds * 1000:.0f} ms" for name, seconds in answer.steps.items())
+    return f"{answer.server} answers with it, {swapped}" + (f" ({steps})" if steps else "")
 
 
 def _share(text: str) -> tuple[int, float]:

@@ -11,7 +11,7 @@ import click
 from bighead import config
 from bighead.config import Settings
 from bighead.errors import PlatformError
-from bighead.local.parts import FLINK
+from bighead.local.parts import FLINK, expanded
 from bighead.local.platform import ALL, KNOWN, PartStatus, Platform
 from bighead.local.ports import free_settings
 
@@ -70,17 +70,28 @@ def status(parts: tuple[str, ...], as_json: bool) -> None:
 def logs(part: str | None, follow: bool, lines: int) -> None:
     """Show the last lines that the parts wrote, or those of one PART."""
     platform = Platform(config.load())
-    files = {name: platform.log_file(name) for name in ([part] if part else KNOWN)}
+    files = {name: platform.log_file(name) for name in _with_logs(platform, part)}
+    only = part if len(files) == 1 else None
     there = {name: file for name, file in files.items() if file.exists()}
     if not there:
         raise PlatformError(f"no logs in {platform.supervisor.logs}; nothing was started there yet: bighead up")
     for name, file in there.items():
         with file.open(errors="replace") as opened:
             for line in deque(opened, maxlen=lines):
-                _echo_line(name, line, part)
+                _echo_line(name, line, only)
     if follow:
         for name, line in _follow(there):
-            _echo_line(name, line, part)
+            _echo_line(name, line, only)
+
+
+@click.command()
+@click.option("--timeout", default=180.0, show_default=True, metavar="SECONDS", help="How long to wait for all of it.")
+def restart(timeout: float) -> None:
+    """Replace the processes of the model server one after the other; no request is lost.
+
+    Each new one has loaded what is live before an old one drains. Settings stay: for others, `bighead down` and `up`.
+    """
+    Platform(config.load()).restart_servers(click.echo, timeout)
 
 
 @click.command()
@@ -119,6 +130,10 @@ def _as_line(status: PartStatus) -> str:
     works = "yes" if status.ok else "NO"
     seen = f"{status.health.detail} ({status.health.latency_ms:.0f} ms)"
     return f"{status.part:<17} {works:<6} {status.state:<9} {pid:>7} {uptime:>8} {memory:>8}  {seen}"
+
+
+def _with_logs(platform: Platform, part: str | None) -> list[str]:
+    return expanded([part] if part else KNOWN, platform.settings)
 
 
 def _echo_line(name: str, line: str, only: str | None) -> None:

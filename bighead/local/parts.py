@@ -9,7 +9,8 @@ import shutil
 import subprocess
 import sys
 import uuid
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from ipaddress import ip_address
 from pathlib import Path
@@ -25,6 +26,9 @@ INFRASTRUCTURE = ("kafka", "registry", "redis")
 APPLICATIONS = ("worker", "materializer", "server", "console")
 FLINK = ("flink-jobmanager", "flink-taskmanager", "flink-runner")
 """The Flink lane, started where it is asked for."""
+SERVER = "server"
+SPARE = "server-spare"
+"""The model server that stands in while the others are replaced."""
 
 _JVM = ("-Xmx256m", "-Xss512k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
 # How the broker treats the platform's data; docker-compose.yml says the same (a test compares).
@@ -106,6 +110,22 @@ class Part:
     name: str
     command: tuple[str, ...]
     ports: tuple[Port, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def processes(settings: Settings) -> tuple[str, ...]:
+    """The model servers that share the two ports, by the names of their processes."""
+    return (SERVER, *(f"{SERVER}-{number}" for number in range(2, settings.server_processes + 1)))
+
+
+def expanded(names: Iterable[str], settings: Settings) -> list[str]:
+    """The parts with every process of the model server."""
+    return [one for name in names for one in (processes(settings) if name == SERVER else (name,))]
+
+
+def place(name: str, settings: Settings) -> int:
+    """Which of the model servers that share ports it is, from 0; the spare is behind the others."""
+    return settings.server_processes if name == SPARE else processes(settings).index(name)
 
 
 def ports(name: str, settings: Settings) -> tuple[Port, ...]:
@@ -121,7 +141,10 @@ def ports(name: str, settings: Settings) -> tuple[Port, ...]:
         case "redis":
             return (_loopback(urlsplit(settings.redis).netloc, "BIGHEAD_REDIS"),)
         case "server":
-            return _loopback(settings.grpc, "BIGHEAD_GRPC"), _loopback(settings.http, "BIGHEAD_HTTP")
+            own = _loopback(settings.probe, "BIGHEAD_PROBE")
+            note = f"{own.variable} (its processes and a spare one take the next ports)"
+            probes = (Port(own.host, own.number + index, note) for index in range(settings.server_processes + 1))
+            return _loopback(settings.grpc, "BIGHEAD_GRPC"), _loopback(settings.http, "BIGHEAD_HTTP"), *probes
         case "console":
             return (_loopback(settings.console, "BIGHEAD_CONSOLE"),)
         case "flink-jobmanager":
@@ -129,6 +152,8 @@ def ports(name: str, settings: Settings) -> tuple[Port, ...]:
             return rest, Port(rest.host, rest.number + 1, "BIGHEAD_FLINK (its RPC takes the next port)")
         case "worker" | "materializer" | "flink-taskmanager" | "flink-runner":
             return ()
+        case _ if name == SPARE or name in processes(settings):
+            return ()  # they share the first one's
     raise ConfigError(f"no part is named {name!r}; there are {', '.join(INFRASTRUCTURE + APPLICATIONS + FLINK)}")
 
 
@@ -147,8 +172,8 @@ def prepare(name: str, settings: Settings, jvm: Path) -> Part:
         case "materializer":
             # A process of its own: on one core with the lane, events would wait for each other's steps.
             command = (sys.executable, "-m", "streams", "--only", "materializer")
-        case "server":
-            command = (sys.executable, "-m", "serving")
+        case _ if name == SPARE or name in processes(settings):
+            return Part(name, (sys.executable, "-m", "serving"), listens, _server_environment(name, settings))
         case "flink-jobmanager" | "flink-taskmanager":
             command = flink.command(name, settings, _loopback(settings.flink, "BIGHEAD_FLINK").number)
         case "flink-runner":
@@ -156,6 +181,14 @@ def prepare(name: str, settings: Settings, jvm: Path) -> Part:
         case _:
             command = (sys.executable, "-m", "serving.console")
     return Part(name, command, listens)
+
+
+def _server_environment(name: str, settings: Settings) -> dict[str, str]:
+    return {
+        "BIGHEAD_SHARE_PORTS": "yes",
+        "BIGHEAD_SERVER_NAME": settings.server_name + name.removeprefix(SERVER).replace("-", "."),
+        "BIGHEAD_PROBE": settings.probe_of(place(name, settings)),
+    }
 
 
 def _prepare_kafka(settings: Settings, port: Port, jvm: Path) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from bighead.errors import ConfigError, PlatformError
 from bighead.events import admin
 from bighead.local import jars, parts
 from bighead.local.checks import require_free_port, require_free_space
-from bighead.local.parts import APPLICATIONS, FLINK, INFRASTRUCTURE, Part
+from bighead.local.parts import APPLICATIONS, FLINK, INFRASTRUCTURE, SPARE, Part, expanded, processes
 from bighead.local.supervision import Supervisor
 
 ALL = INFRASTRUCTURE + APPLICATIONS
@@ -67,7 +67,7 @@ class Platform:
 
         Raises PlatformError that says what to do; a platform that this call began is then stopped again.
         """
-        names = [name for name in KNOWN if name in wanted]
+        names = expanded([name for name in KNOWN if name in wanted], self.settings)
         unknown = set(wanted) - set(KNOWN)
         if unknown:
             raise ConfigError(f"no part is named {', '.join(sorted(unknown))}; there are {', '.join(KNOWN)}")
@@ -92,6 +92,7 @@ class Platform:
         """Every part as its supervisor and its probe see it now; by default all that belong to this platform."""
         states = self.supervisor.states()
         names = names or [name for name in KNOWN if name in ALL or name in states]
+        names = expanded(names, self.settings)
         found = []
         for probed in health.check_all(self.settings, names, _PROBE_S):
             state = states.get(probed.part, {})
@@ -100,6 +101,37 @@ class Platform:
             name = state.get("statename", NOT_STARTED)
             found.append(PartStatus(probed.part, name, pid, uptime, _memory_mb(pid), probed))
         return found
+
+    def restart_servers(self, on_progress: Progress = lambda _: None, timeout_s: float = 180.0) -> None:
+        """Replaces the processes of the model server one after the other; no request is lost.
+
+        They share their ports, and a spare one joins them first, so that as many as before answer all the time.
+        """
+        deadline, names = time.monotonic() + timeout_s, processes(self.settings)
+        with self._only_one():
+            states = self.supervisor.states()
+            missing = [name for name in names if states.get(name, {}).get("statename") != "RUNNING"]
+            if missing:
+                raise PlatformError(
+                    f"{', '.join(missing)} does not run from {self.settings.home}; start it: bighead up"
+                )
+            self.supervisor.remove(SPARE)  # where a restart was interrupted
+            self.supervisor.add(parts.prepare(SPARE, self.settings, self.settings.home))
+            try:
+                self._start_server(SPARE, on_progress, deadline)
+                for name in names:
+                    self.supervisor.stop_parts([name])
+                    self._start_server(name, on_progress, deadline)
+            finally:
+                self.supervisor.remove(SPARE)
+
+    def _start_server(self, name: str, on_progress: Progress, deadline: float) -> None:
+        self.supervisor.start_part(name)
+        index = parts.place(name, self.settings)
+        while not (probed := health.check_server(name, index, self.settings, _PROBE_S)).ok:
+            self._require_hope(probed, deadline)
+            time.sleep(_PAUSE_S)
+        on_progress(f"{name} is ready: {probed.detail}")
 
     def log_file(self, part: str) -> Path:
         """The file that a part's output goes to."""
@@ -206,7 +238,7 @@ class Platform:
         there = self.supervisor.pid() is not None
         if there:
             for group in (APPLICATIONS + FLINK, INFRASTRUCTURE):
-                self.supervisor.stop_parts(group)
+                self.supervisor.stop_parts([*expanded(group, self.settings), SPARE])
         left = self.supervisor.shut_down()
         if left:
             on_progress(f"stopped {len(left)} processes that had lost their supervisor: {left}")

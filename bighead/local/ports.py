@@ -12,6 +12,8 @@ _HOST = "127.0.0.1"
 # Below the ports that operating systems give to outgoing connections, so that none is taken between choice and use.
 _RANGE = range(20_000, 32_000)
 _ATTEMPTS = 2_000
+_PROBES = 8
+"""Model servers that share ports, and a spare one, each with a port of its own."""
 
 
 def free_settings(home: Path, given: Mapping[str, str] | None = None) -> Settings:
@@ -19,6 +21,7 @@ def free_settings(home: Path, given: Mapping[str, str] | None = None) -> Setting
     taken: set[int] = set()
     kafka, registry, flink = (_free(2, taken) for _ in range(3))
     redis, grpc, http, console = (_free(1, taken) for _ in range(4))
+    probe = _free(_PROBES, taken)
     chosen = {
         "BIGHEAD_HOME": str(home),
         "BIGHEAD_KAFKA": f"{_HOST}:{kafka}",
@@ -26,6 +29,7 @@ def free_settings(home: Path, given: Mapping[str, str] | None = None) -> Setting
         "BIGHEAD_REDIS": f"redis://{_HOST}:{redis}/0",
         "BIGHEAD_GRPC": f"{_HOST}:{grpc}",
         "BIGHEAD_HTTP": f"{_HOST}:{http}",
+        "BIGHEAD_PROBE": f"{_HOST}:{probe}",
         "BIGHEAD_CONSOLE": f"{_HOST}:{console}",
         "BIGHEAD_FLINK": f"{_HOST}:{flink}",
     }

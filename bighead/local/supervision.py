@@ -54,6 +54,7 @@ files=parts/*.conf
 _PROGRAM = """\
 [program:{name}]
 command={command}
+environment={environment}
 autostart=false
 autorestart=true
 startsecs=1
@@ -113,10 +114,20 @@ class Supervisor:
 
     def add(self, part: Part) -> None:
         """Makes a part known to the running supervisord, stopped."""
-        text = _PROGRAM.format(name=part.name, command=_quoted(shlex.join(part.command)), stop_s=_STOP_S)
+        environment = ",".join(f'{name}="{_quoted(value)}"' for name, value in part.environment.items())
+        command = _quoted(shlex.join(part.command))
+        text = _PROGRAM.format(name=part.name, command=command, environment=environment, stop_s=_STOP_S)
         (self._programs / f"{part.name}.conf").write_text(text)
         self._rpc().reloadConfig()
         self._rpc().addProcessGroup(part.name)
+
+    def remove(self, name: str) -> None:
+        """Stops a part and forgets it; nothing where it is not known."""
+        self.stop_parts([name])
+        (self._programs / f"{name}.conf").unlink(missing_ok=True)
+        if name in self.states():
+            self._rpc().removeProcessGroup(name)
+            self._rpc().reloadConfig()
 
     def start_part(self, name: str) -> None:
         """Starts one part without waiting for it."""

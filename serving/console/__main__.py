@@ -5,7 +5,7 @@ import logging
 import signal
 import sys
 
-from bighead import health
+from bighead import health, logs
 from bighead.config import Settings, load
 from bighead.errors import BigheadError
 from bighead.events.codec import Codec
@@ -39,10 +39,10 @@ async def serve(settings: Settings) -> None:
 
 def main() -> int:
     """Runs the console with the settings of the environment."""
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
-        asyncio.run(serve(load()))
+        settings = load()
+        logs.configure(settings)
+        asyncio.run(serve(settings))
     except BigheadError as error:
         _log.error("%s", error)
         return 1

@@ -9,7 +9,7 @@ import time
 import click
 import redis
 
-from bighead import config
+from bighead import config, logs
 from bighead.clock import wall_clock_ms
 from bighead.config import Settings
 from bighead.errors import BigheadError
@@ -26,10 +26,9 @@ _log = logging.getLogger(__name__)
 @click.command(name="python -m streams.flink")
 def main() -> None:
     """Keep the Flink cluster at what the feature catalog says."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    settings = config.load()
     try:
+        settings = config.load()
+        logs.configure(settings)
         runner = Runner(settings, Codec(settings.schema_registry), Cluster(settings.flink), program_file())
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: runner.stop())

@@ -18,7 +18,15 @@ from bighead.events.base import Event
 from bighead.events.codec import Codec
 from bighead.events.log import read_log
 from bighead.events.topics import FEATURES_EVENTS, MODELS_EVENTS, topic_name
-from bighead.events.types import DeploymentChanged, ModelRecord, ModelRegistered, RolledBack
+from bighead.events.types import (
+    DeploymentChanged,
+    ModelRecord,
+    ModelRegistered,
+    RolledBack,
+    TrafficArm,
+    TrafficChanged,
+)
+from bighead.registry.state import RegistryEvent
 from bighead.testing import eventually
 
 Kind = TypeVar("Kind", bound=Event)
@@ -96,6 +104,11 @@ class Registry:
         self._write(event)
         return event.command_id
 
+    def label(self, model: str, version: int, labels: dict[str, int]) -> None:
+        """Gives names to versions; one of them has all of the traffic."""
+        arms = (TrafficArm(arm=f"v{version}", version=version, percent=100.0),)
+        self._write(TrafficChanged(**_stamp(model), arms=arms, labels=labels))
+
     def apply(self, *events: Event) -> None:
         """Writes events of the feature log."""
         topic = topic_name(self.settings.topic_prefix, FEATURES_EVENTS)
@@ -117,7 +130,7 @@ class Registry:
         """The first such event, as soon as it is there."""
         return eventually(lambda: self.told(topic, kind, **fields), 30, 0.05)[0]
 
-    def _write(self, event: ModelRegistered | DeploymentChanged | RolledBack) -> None:
+    def _write(self, event: RegistryEvent) -> None:
         topic = topic_name(self.settings.topic_prefix, MODELS_EVENTS)
         self._publisher.publish(event, key=event.model, topic=topic)
         self._publisher.flush()

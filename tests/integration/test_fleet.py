@@ -1,7 +1,6 @@
 """Two servers of one log: they converge on the same versions, and one of them may die without a lost request."""
 
 import asyncio
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -17,24 +16,8 @@ from bighead.events.types import ModelSwapped
 from bighead.local.ports import free_settings
 from bighead.testing import eventually
 from tests.integration.serving_process import Registry, folder_of, serving
+from tests.integration.steady_load import OPTIONS
 from tests.unit.serving.models import times_stored
-
-# The standard retry policy of gRPC, as any client may set it: another try where a server is not there.
-RETRIES = {
-    "loadBalancingConfig": [{"round_robin": {}}],
-    "methodConfig": [
-        {
-            "name": [{"service": "bighead.v1.Prediction"}],
-            "retryPolicy": {
-                "maxAttempts": 5,
-                "initialBackoff": "0.02s",
-                "maxBackoff": "0.5s",
-                "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE"],
-            },
-        }
-    ],
-}
 
 
 @pytest.fixture
@@ -61,8 +44,7 @@ async def ask_while(target: str, kill: Callable[[], None]) -> Counter[str]:
     """Asks with four clients at once, kills in the middle; every answer must be right."""
     answered: Counter[str] = Counter()
     phase, stop, enough = ["before"], asyncio.Event(), {name: asyncio.Event() for name in ("before", "after")}
-    options = [("grpc.service_config", json.dumps(RETRIES)), ("grpc.enable_retries", 1)]
-    async with grpc.aio.insecure_channel(target, options=options) as channel:
+    async with grpc.aio.insecure_channel(target, options=OPTIONS) as channel:
         predict = channel.unary_unary(
             "/bighead.v1.Prediction/Predict",
             request_serializer=PredictRequest.SerializeToString,

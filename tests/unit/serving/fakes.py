@@ -9,6 +9,7 @@ from bighead.errors import DefinitionError, InvalidInput
 from bighead.features.plan import FeatureRow
 from bighead.inference.model import LoadedModel
 from bighead.inference.signature import Row
+from serving.observing import Observer
 from serving.predictor import Answer, Predictor
 from serving.snapshot import Served, Snapshot
 
@@ -72,10 +73,15 @@ class FakeContext:
     async def abort(self, status: grpc.StatusCode, details: str, trailers: Sequence[tuple[str, str]] = ()) -> None:
         raise Aborted(status, details)
 
+    def invocation_metadata(self) -> Sequence[tuple[str, str | bytes]]:
+        return ()
 
-def predictor_of(*models: LoadedModel, reader: FakeReader | None = None, log: FakeLog | None = None) -> Predictor:
+
+def predictor_of(
+    *models: LoadedModel, reader: FakeReader | None = None, log: FakeLog | None = None, observer: Observer | None = None
+) -> Predictor:
     """A ready predictor that serves the last given version of each model."""
-    predictor = Predictor(reader or FakeReader(), log or FakeLog(), lambda: NOW_MS)
+    predictor = Predictor(reader or FakeReader(), log or FakeLog(), lambda: NOW_MS, observer)
     versions: dict[str, dict[int, LoadedModel]] = {}
     for model in models:
         versions.setdefault(model.name, {})[model.version] = model

@@ -25,7 +25,7 @@ class FakePublisher:
         self.open.set()
         self.failing = False
 
-    def publish(self, event: Event, *, key: str, topic: str) -> object:
+    def publish(self, event: Event, *, key: str, topic: str, traceparent: str | None = None) -> object:
         self.open.wait()
         if self.failing:
             raise PlatformError("the broker is gone")

@@ -1,0 +1,66 @@
+"""Model servers that share their ports: all of them answer, and they are replaced without a lost request."""
+
+import asyncio
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from bighead import health
+from bighead.config import Settings
+from bighead.errors import PlatformError
+from bighead.events.topics import SERVING_EVENTS
+from bighead.events.types import ServerStarted
+from bighead.local.platform import Platform
+from tests.integration.serving_process import Registry, folder_of
+from tests.integration.steady_load import SteadyLoad
+from tests.unit.serving.models import times_stored
+
+ANSWERED = 'bighead_requests_total{model="times",outcome="answered",version="1"}'
+
+
+def counted(settings: Settings, index: int) -> float:
+    """What one process has answered by its own page."""
+    page = httpx.get(f"http://{settings.probe_of(index)}/metrics").text
+    return sum(float(line.rpartition(" ")[2]) for line in page.splitlines() if line.startswith(ANSWERED))
+
+
+def pids(platform: Platform) -> dict[str, int | None]:
+    return {one.part: one.pid for one in platform.status(["server"])}
+
+
+async def ask_while_restarted(platform: Platform) -> SteadyLoad:
+    load = SteadyLoad(platform.settings, {1: 2.0})
+    async with load.running():
+        await load.more(30)
+        counts = [await asyncio.to_thread(counted, platform.settings, index) for index in (0, 1)]
+        assert min(counts) > 0, "both processes answer on the port that they share"
+        await asyncio.to_thread(platform.restart_servers)
+        await load.more(30)
+    return load
+
+
+def test_processes_of_one_port_are_replaced_under_load_without_a_lost_request(ready_settings: Settings) -> None:
+    settings = replace(ready_settings, server_processes=2)
+    registry, platform = Registry(settings), Platform(settings)
+    registry.register("times", 1, times_stored(folder_of(settings), 2.0))
+    registry.deploy("times", 1)
+    try:
+        platform.up(["server"])
+        before = pids(platform)
+        load = asyncio.run(ask_while_restarted(platform))
+        after = pids(platform)
+        assert [one.part for one in health.check_all(settings, ["server-2", "server"])] == ["server", "server-2"]
+        assert platform.supervisor.states().keys() == {"server", "server-2"}, "the spare one is gone"
+    finally:
+        platform.down()
+    assert load.wrong == []
+    assert set(before) == {"server", "server-2"}
+    assert not {*before.values()} & {*after.values()}
+    started = {event.server for event in registry.told(SERVING_EVENTS, ServerStarted)}
+    assert started == {"server-1", "server-1.2", "server-1.spare"}
+
+
+def test_a_restart_of_what_does_not_run_is_refused(settings: Settings) -> None:
+    with pytest.raises(PlatformError, match=r"server does not run in .*; start it: bighead up"):
+        Platform(settings).restart_servers()
