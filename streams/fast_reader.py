@@ -28,6 +28,8 @@ _LIMITS: dict[str, str | int | bool] = {
     "queued.min.messages": 10_000,
     "fetch.message.max.bytes": 4 * 1024 * 1024,
     "fetch.queue.backoff.ms": 5,
+    # A reader that goes back waits for the answer to what it has asked.
+    "fetch.wait.max.ms": 100,
 }
 Result = TypeVar("Result")
 _log = logging.getLogger(__name__)

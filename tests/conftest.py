@@ -22,7 +22,26 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 _REDIS_DATABASES = 64
+_SHARED = ("breakable", "applications")
+"""What takes longest to start: all files that use one of these run in one process, which starts it once."""
+_LONGEST_FIRST = ("breakable", "spark")
 _numbers = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts files into groups for processes that run side by side, and the groups that take longest first."""
+    used: dict[Path, set[str]] = {}
+    for item in items:
+        used.setdefault(item.path, set()).update(getattr(item, "fixturenames", ()))
+    for item in items:
+        group = next((name for name in _SHARED if name in used[item.path]), str(item.path))
+        item.add_marker(pytest.mark.xdist_group(group))
+    last = len(_LONGEST_FIRST)
+    ranks = {
+        path: min([_LONGEST_FIRST.index(one) for one in names & {*_LONGEST_FIRST}], default=last)
+        for path, names in used.items()
+    }
+    items.sort(key=lambda item: ranks[item.path])
 
 
 @pytest.fixture(scope="session")

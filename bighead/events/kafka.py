@@ -34,5 +34,6 @@ def consumer_config(settings: Settings, group: str) -> Config:
         "isolation.level": "read_committed",
         "enable.auto.commit": False,
         "auto.offset.reset": "earliest",
-        "fetch.wait.max.ms": 50,
+        # What comes is answered at once; this is how often an idle consumer asks again.
+        "fetch.wait.max.ms": 500,
     }

@@ -8,7 +8,7 @@ from confluent_kafka import Message as KafkaMessage
 
 from bighead.config import Settings
 from bighead.errors import PlatformError
-from bighead.events.kafka import LOGGER, consumer_config
+from bighead.events.kafka import LOGGER, Config, consumer_config
 from bighead.events.message import Headers, Message
 
 _BATCH = 2000
@@ -111,8 +111,9 @@ def _followed(consumer: Consumer, stop: Callable[[], bool]) -> Generator[Message
 
 
 def _reader(settings: Settings, *, at_end: bool = False) -> Consumer:
-    config = consumer_config(settings, "bighead-log")
-    return Consumer(config | {"enable.partition.eof": at_end, "fetch.wait.max.ms": 20}, logger=LOGGER)
+    # An end is told when the broker has nothing to answer with for as long.
+    at_once: Config = {"enable.partition.eof": True, "fetch.wait.max.ms": 20} if at_end else {}
+    return Consumer(consumer_config(settings, "bighead-log") | at_once, logger=LOGGER)
 
 
 def _bounds(consumer: Consumer, topics: Sequence[str]) -> dict[TopicPartition, tuple[int, int]]:
