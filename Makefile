@@ -1,10 +1,10 @@
 # Every target sets up what it needs, from a package index alone; a second run finds it in place.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-EXTRAS := $(foreach extra,streams batch serving pipeline local dev,--extra $(extra))
+EXTRAS := $(foreach extra,streams batch serving pipeline s3 tracing local dev,--extra $(extra))
 COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url
 
-.PHONY: help setup jars flink demo test malformed lint bench up down clean lock
+.PHONY: help setup jars flink demo test malformed mutants lint bench up down clean lock
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -36,11 +36,17 @@ flink: setup .venv-flink/.installed ## Flink in an environment of its own, and o
 demo: setup jars $(if $(filter flink,$(LANE)),flink) ## flights: train, deploy, stream, predict, swap, compare; LANE=flink; ARGS=--keep leaves it running
 	@$(BIN)/python -m examples.flights $(if $(LANE),--lane $(LANE)) $(ARGS)
 
-test: setup jars flink ## the whole test suite, two files at a time: most tests wait for something
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+test: setup jars flink ## the whole test suite, three files at a time: most tests wait for something
+	$(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder
 
 malformed: setup ## ten thousand malformed requests to a model server; COUNT=
 	$(BIN)/python -m tests.unit.serving.malformed $(or $(COUNT),10000)
+
+mutants: setup ## ten thousand mutated model files of each kind, none of which may be served wrong; COUNT=
+	BIGHEAD_TEST_MUTANTS=$(or $(COUNT),10000) $(BIN)/python -m pytest --timeout 7200 tests/unit/serving/test_mutants.py
+
+soak: setup jars ## a model server under everything at once, memory and descriptors flat; MINUTES=30
+	$(BIN)/python -m tests.integration.soak $(or $(MINUTES),30)
 
 lint: setup ## style, types, import rules, generated code, schema compatibility
 	$(BIN)/ruff check .
@@ -67,5 +73,5 @@ clean: ## stop it and delete everything that is not in git: packages, jars, cach
 lock: setup ## resolve the locks again, to the newest versions that pyproject.toml allows
 	$(COMPILE) --upgrade --universal $(EXTRAS) -o infra/locks/platform.txt pyproject.toml
 	$(COMPILE) --upgrade --extra flink -o infra/locks/flink.txt pyproject.toml
-	$(COMPILE) --universal --extra streams --extra serving -c infra/locks/platform.txt -o infra/locks/containers.txt pyproject.toml
+	$(COMPILE) --universal --extra streams --extra serving --extra s3 --extra tracing -c infra/locks/platform.txt -o infra/locks/containers.txt pyproject.toml
 	printf 'uv\nhatchling\neditables\n' | $(COMPILE) --upgrade --universal -o infra/locks/build.txt -

@@ -5,18 +5,20 @@ Knows fsspec and nothing of models.
 
 import hashlib
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import urlsplit
 
-import fsspec
 from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
 
 from bighead.errors import ArtifactError
 
 CHUNK_BYTES = 1 << 20
+_WITHOUT_FOLDERS = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,23 +36,22 @@ def put(root: str, path: Path) -> Artifact:
     The bytes are hashed while they are written under a temporary name, so what is moved is what was hashed, and a
     reader never sees half a file. What lies there with other bytes is damaged, and is replaced.
     """
-    filesystem, folder = url_to_fs(root)
-    folder = folder.rstrip("/")
-    temporary = f"{folder}/incoming/{uuid.uuid4().hex}"
-    filesystem.makedirs(f"{folder}/incoming", exist_ok=True)
-    try:
-        with path.open("rb") as source, filesystem.open(temporary, "wb") as target:
-            sha256, size = _copy(source, target.write)
-        place = f"{folder}/sha256/{sha256[:2]}"
-        final = f"{place}/{sha256}"
-        if not _holds(filesystem, final, sha256, size):
-            filesystem.makedirs(place, exist_ok=True)
-            filesystem.mv(temporary, final)
-    except OSError as error:
-        raise ArtifactError(f"{path} cannot be stored under {root}: {error}") from error
-    finally:
-        if filesystem.exists(temporary):
-            filesystem.rm(temporary)
+    with _telling(f"{path} cannot be stored under {_shown(root)}"):
+        filesystem, folder = _opened(root)
+        folder = folder.rstrip("/")
+        temporary = f"{folder}/incoming/{uuid.uuid4().hex}"
+        _make_folder(filesystem, f"{folder}/incoming")
+        try:
+            with path.open("rb") as source, filesystem.open(temporary, "wb") as target:
+                sha256, size = _copy(source, target.write)
+            place = f"{folder}/sha256/{sha256[:2]}"
+            final = f"{place}/{sha256}"
+            if not _holds(filesystem, final, sha256, size):
+                _make_folder(filesystem, place)
+                filesystem.mv(temporary, final)
+        finally:
+            if filesystem.exists(temporary):
+                filesystem.rm(temporary)
     return Artifact(filesystem.unstrip_protocol(final), sha256, size)
 
 
@@ -68,17 +69,56 @@ def fetch(uri: str, sha256: str, size: int, into: Path) -> Path:
         return final
     temporary = into / f".{uuid.uuid4().hex}"
     try:
-        into.mkdir(parents=True, exist_ok=True)
-        with fsspec.open(uri, "rb") as source, temporary.open("wb") as target:
-            received = _copy(source, target.write, at_most=size)
+        with _telling(f"{_shown(uri)} cannot be fetched"):
+            into.mkdir(parents=True, exist_ok=True)
+            filesystem, place = _opened(uri)
+            with filesystem.open(place, "rb") as source, temporary.open("wb") as target:
+                received = _copy(source, target.write, at_most=size)
         if received != (sha256, size):
             raise ArtifactError(f"{uri} is not what was registered: {_difference((sha256, size), received)}")
         temporary.replace(final)
-    except OSError as error:
-        raise ArtifactError(f"{uri} cannot be fetched: {error}") from error
     finally:
         temporary.unlink(missing_ok=True)
     return final
+
+
+@contextmanager
+def _telling(what: str) -> Iterator[None]:
+    """Each store has errors of its own (no credentials, no connection), which have no base in common."""
+    try:
+        yield
+    except ArtifactError:
+        raise
+    except Exception as error:
+        raise ArtifactError(f"{what}: {str(error) or type(error).__name__}") from error
+
+
+def _opened(url: str) -> tuple[AbstractFileSystem, str]:
+    """The store of a URL and the place in it."""
+    if "@" in urlsplit(url).netloc:
+        raise ArtifactError(
+            f"{_shown(url)} was given with a user or password; leave them out: stores take credentials from the "
+            "environment, and the URL is kept with the model"
+        )
+    try:
+        filesystem, place = url_to_fs(url)
+    except ImportError as error:
+        raise ArtifactError(
+            f"{url} lies in a store whose package is not installed: {error} (for S3: pip install 'bighead[s3]')"
+        ) from error
+    return filesystem, place
+
+
+def _make_folder(filesystem: AbstractFileSystem, folder: str) -> None:
+    """Object stores need none; asked for one they would make a bucket where its name is misspelt."""
+    protocols = filesystem.protocol if isinstance(filesystem.protocol, tuple) else (filesystem.protocol,)
+    if _WITHOUT_FOLDERS.isdisjoint(protocols):
+        filesystem.makedirs(folder, exist_ok=True)
+
+
+def _shown(url: str) -> str:
+    """A URL without what is secret in it."""
+    return urlsplit(url)._replace(netloc=urlsplit(url).netloc.rpartition("@")[2]).geturl() if "@" in url else url
 
 
 def _copy(source: BinaryIO, write: Callable[[bytes], object] | None, at_most: int | None = None) -> tuple[str, int]:

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from bighead import artifacts
 from bighead.client.fleet import Fleet, ServerAnswer, live_servers
 from bighead.client.publish import Publisher
@@ -34,10 +36,12 @@ from bighead.events.types import (
     RollBack,
     RolledBack,
     ServerStopped,
+    SetSegments,
     SetTraffic,
     TrafficArm,
 )
 from bighead.registry import REGISTRY_EVENTS, Command, ModelState, RegistryEvent
+from bighead.registry.manifest import signed
 from bighead.registry.suggestions import did_you_mean
 from bighead.registry.views import VIEWED_EVENTS, Change, ModelView, project
 
@@ -65,10 +69,10 @@ class Deployed:
         others = [answer for answer in self.servers if not answer.serves]
         there = ", ".join(answer.server for answer in self.servers if answer.serves) or "none"
         if any(answer.error for answer in others):
-            said = "; ".join(_said(self, answer) for answer in others)
+            said = "; ".join(_said(self, answer) for answer in sorted(others, key=lambda one: one.error is None))
             raise ModelError(f"{said}. Servers that answer with version {self.version}: {there}")
         if others or not self.servers:
-            names = ", ".join(answer.server for answer in others) or "no server"
+            names = ", ".join(answer.server for answer in others) or "any server"
             raise DeadlineExceeded(
                 f"version {self.version} of {self.model!r} is deployed, but within {timeout_s:g} s no report came from "
                 f"{names}; servers that answer with it: {there}; is the model server running (`bighead status`)?"
@@ -109,8 +113,16 @@ class ModelsClient:
         self._events = topic_name(settings.topic_prefix, MODELS_EVENTS)
         self._serving = topic_name(settings.topic_prefix, SERVING_EVENTS)
 
-    def register(self, name: str, record: ModelRecord, artifact_path: Path, reason: str) -> int:
-        """Stores the artifact and registers it; the number of the new version."""
+    def register(
+        self,
+        name: str,
+        record: ModelRecord,
+        artifact_path: Path,
+        reason: str,
+        *,
+        secret: Ed25519PrivateKey | None = None,
+    ) -> int:
+        """Stores the artifact and registers it, signed with `secret` where it is given; the new version's number."""
         artifact = artifacts.put(self._settings.artifacts, artifact_path)
         if record.artifact_sha256 not in ("", artifact.sha256):
             raise ArtifactError(
@@ -123,7 +135,7 @@ class ModelsClient:
         command = RegisterModel(
             command_id=new_id(),
             model=name,
-            record=complete,
+            record=complete if secret is None else signed(name, complete, secret),
             actor=self._actor,
             reason=reason,
             at_ms=self._clock_ms(),
@@ -191,6 +203,24 @@ class ModelsClient:
                 labels=dict(labels or {}),
                 unit=unit,
                 salt=salt,
+                actor=self._actor,
+                reason=reason,
+                at_ms=self._clock_ms(),
+            )
+        )
+
+    def set_segments(self, model: str, versions: Mapping[str, int], keys: Collection[str], reason: str) -> None:
+        """Partitions a model: `key=value` segments are answered by versions of their own; none: no longer partitioned.
+
+        keys: those of the segments, the finest first. A row is answered by the first of its segments that there is,
+        and by the live version and its traffic where there is none.
+        """
+        self.ask(
+            SetSegments(
+                command_id=new_id(),
+                model=model,
+                keys=tuple(keys),
+                versions=versions,
                 actor=self._actor,
                 reason=reason,
                 at_ms=self._clock_ms(),

@@ -13,8 +13,11 @@ from bighead.client.fleet import ServerAnswer
 from bighead.client.models import Deployed, ModelsClient
 from bighead.commands.options import say, writes
 from bighead.commands.rollouts import rollout
+from bighead.commands.segments import segments, told
+from bighead.commands.signing import keygen, signing_key
 from bighead.commands.text import columns, json_line
 from bighead.errors import InvalidInput, UnknownModel
+from bighead.registry.keys import public_key
 from bighead.registry.records import record_from_json
 from bighead.registry.rollouts import bounds
 from bighead.registry.state import Rollout, Version
@@ -27,6 +30,8 @@ def command() -> None:
 
 
 command.add_command(rollout)
+command.add_command(keygen)
+command.add_command(segments)
 
 
 @command.command()
@@ -43,6 +48,8 @@ def register(
 ) -> None:
     """Store an artifact and register it as the next version.
 
+    With BIGHEAD_SIGNING_KEY (a secret key in PEM) or BIGHEAD_SIGNING_KEY_FILE in the environment it is signed.
+
     Example: bighead models register delay --artifact model.onnx --record record.json --reason "first model"
     """
     client = _client(actor, timeout_s)
@@ -50,8 +57,11 @@ def register(
         complete = record_from_json(record.read_text())
     except InvalidInput as error:
         raise InvalidInput(f"{record}: {error}") from error
-    version = client.register(name, complete, artifact, reason)
-    say({"model": name, "version": version}, f"{name} version {version} is registered", as_json)
+    secret = signing_key()
+    version = client.register(name, complete, artifact, reason, secret=secret)
+    key = None if secret is None else public_key(secret)
+    text = f"{name} version {version} is registered" + (f", signed by {key}" if key else "")
+    say({"model": name, "version": version, "signing_key": key}, text, as_json)
 
 
 @command.command()
@@ -258,6 +268,8 @@ def _view_text(view: ModelView) -> str:
     if state.traffic is not None:
         arms = ", ".join(f"{arm.arm}: version {arm.version}, {arm.percent:g}%" for arm in state.traffic.arms)
         lines.append(f"traffic: {arms}")
+    if state.segments is not None:
+        lines.append(f"segments: {told(state.segments)}")
     if state.rollout is not None:
         lines.append(_rollout(state.rollout))
     for name, status in sorted(view.answering.items()):
@@ -299,6 +311,7 @@ def _version_text(version: Version) -> str:
         "retired": f"{_time(version.retired.at_ms)} by {version.retired.actor}" if version.retired else "no",
         "artifact": f"{record.artifact_uri} ({record.artifact_size} bytes)",
         "sha256": record.artifact_sha256,
+        "signed by": record.signing_key or "nobody",
         "inputs": ", ".join(f"{tensor.name} {tensor.type} ({tensor.source})" for tensor in record.signature.inputs),
         "outputs": ", ".join(f"{tensor.name} {tensor.type}" for tensor in record.signature.outputs),
         "join": "none" if record.join is None else f"{record.join}, epoch {_cell(record.join_epoch)}",

@@ -165,6 +165,8 @@ class ModelRecord(Record):
     environment: str = ""
     started_ms: int
     finished_ms: int
+    signing_key: str | None = None
+    manifest_signature: str | None = None
 
     def to_record(self) -> dict[str, Any]:
         return {
@@ -184,6 +186,8 @@ class ModelRecord(Record):
             "environment": self.environment,
             "started_ms": self.started_ms,
             "finished_ms": self.finished_ms,
+            "signing_key": self.signing_key,
+            "manifest_signature": self.manifest_signature,
         }
 
     @classmethod
@@ -205,6 +209,8 @@ class ModelRecord(Record):
             environment=record["environment"],
             started_ms=record["started_ms"],
             finished_ms=record["finished_ms"],
+            signing_key=record["signing_key"],
+            manifest_signature=record["manifest_signature"],
         )
 
 
@@ -2109,6 +2115,47 @@ class RunStarted(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentsChanged(Event):
+    """A model is partitioned anew."""
+
+    FULL_NAME: ClassVar[str] = "bighead.v1.SegmentsChanged"
+    model: str
+    keys: tuple[str, ...]
+    versions: Mapping[str, int]
+    command_id: str
+    actor: str
+    reason: str
+    at_ms: int
+
+    @property
+    def time_ms(self) -> int:
+        return self.at_ms
+
+    def to_record(self) -> dict[str, Any]:
+        return {
+            "model": self.model,
+            "keys": list(self.keys),
+            "versions": dict(self.versions),
+            "command_id": self.command_id,
+            "actor": self.actor,
+            "reason": self.reason,
+            "at_ms": self.at_ms,
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        return cls(
+            model=record["model"],
+            keys=tuple(record["keys"]),
+            versions=record["versions"],
+            command_id=record["command_id"],
+            actor=record["actor"],
+            reason=record["reason"],
+            at_ms=record["at_ms"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerStarted(Event):
     """A model server accepts requests."""
 
@@ -2162,6 +2209,47 @@ class ServerStopped(Event):
         return cls(
             server=record["server"],
             address=record["address"],
+            at_ms=record["at_ms"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetSegments(Event):
+    """Command: partition a model, so that each segment is answered by a version of its own."""
+
+    FULL_NAME: ClassVar[str] = "bighead.v1.SetSegments"
+    command_id: str
+    model: str
+    keys: tuple[str, ...]
+    versions: Mapping[str, int]
+    actor: str
+    reason: str
+    at_ms: int
+
+    @property
+    def time_ms(self) -> int:
+        return self.at_ms
+
+    def to_record(self) -> dict[str, Any]:
+        return {
+            "command_id": self.command_id,
+            "model": self.model,
+            "keys": list(self.keys),
+            "versions": dict(self.versions),
+            "actor": self.actor,
+            "reason": self.reason,
+            "at_ms": self.at_ms,
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        return cls(
+            command_id=record["command_id"],
+            model=record["model"],
+            keys=tuple(record["keys"]),
+            versions=record["versions"],
+            actor=record["actor"],
+            reason=record["reason"],
             at_ms=record["at_ms"],
         )
 
@@ -2492,8 +2580,10 @@ EVENT_TYPES: dict[str, type[Event]] = {
     "bighead.v1.RolloutStarted": RolloutStarted,
     "bighead.v1.RunFinished": RunFinished,
     "bighead.v1.RunStarted": RunStarted,
+    "bighead.v1.SegmentsChanged": SegmentsChanged,
     "bighead.v1.ServerStarted": ServerStarted,
     "bighead.v1.ServerStopped": ServerStopped,
+    "bighead.v1.SetSegments": SetSegments,
     "bighead.v1.SetTraffic": SetTraffic,
     "bighead.v1.StartRollout": StartRollout,
     "bighead.v1.StepFinished": StepFinished,

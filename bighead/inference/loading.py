@@ -7,31 +7,25 @@ import ctypes
 import json
 import logging
 import math
-import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from google.protobuf.message import DecodeError
-
 from bighead.artifacts import fetch
-from bighead.client.proto import onnx_outline_pb2 as outline
 from bighead.errors import ArtifactError, InvalidInput
 from bighead.events.types import ModelRecord
 from bighead.inference.datatypes import Array
 from bighead.inference.model import LoadedModel
+from bighead.inference.outline import check_file
+from bighead.inference.runtime import ort, ort_state
 from bighead.inference.signature import Column, Signature, compiled, tensor_of
-
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when the library is imported
-import onnxruntime as ort
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+from bighead.registry.manifest import check_trusted
 
 _log = logging.getLogger(__name__)
-_EXTERNAL = 1
 _MB = 1 << 20
 _WARM_RUNS = 5
 _INLINE_S = 500e-6
@@ -53,11 +47,11 @@ _DATATYPES = {
 }
 # ONNX Runtime's errors have no common base of their own.
 _RUN_ERRORS = (
-    ort_errors.Fail,
-    ort_errors.InvalidArgument,
-    ort_errors.RuntimeException,
-    ort_errors.NotImplemented,
-    ort_errors.EPFail,
+    ort_state.Fail,
+    ort_state.InvalidArgument,
+    ort_state.RuntimeException,
+    ort_state.NotImplemented,
+    ort_state.EPFail,
     RuntimeError,
     ValueError,
 )
@@ -89,15 +83,23 @@ class Steps:
 
 
 def load(
-    name: str, version: int, record: ModelRecord, trial: Trial | None = None, room_bytes: int | None = None
+    name: str,
+    version: int,
+    record: ModelRecord,
+    trial: Trial | None = None,
+    room_bytes: int | None = None,
+    trusted: Collection[str] = (),
 ) -> tuple[LoadedModel, dict[str, float]]:
     """The model and the seconds that each step took; raises LoadFailed whatever goes wrong.
 
     trial: tries the file first, where a crash hurts nobody, and says how many bytes of memory it needs. room_bytes: how
-    many it may take.
+    many it may take. trusted: public keys, one of which must have signed the version's manifest; none: it need not be.
     """
     steps = Steps()
     try:
+        if trusted:
+            with steps.step("signature"):
+                check_trusted(name, record, trusted)
         return _load(name, version, record, steps, trial, room_bytes), steps.seconds
     except Exception as error:
         _log.warning("model %r version %d failed in step %r", name, version, steps.current, exc_info=error)
@@ -126,24 +128,6 @@ def prove(name: str, version: int, path: Path, record: ModelRecord, steps: Steps
     return LoadedModel(name, version, signature, record.join, run, inline_rows)
 
 
-def check_outline(path: Path) -> None:
-    """Refuses a file that is not ONNX, or that keeps tensors in other files."""
-    model = outline.Model()
-    try:
-        model.ParseFromString(path.read_bytes())
-    except DecodeError as error:
-        raise ArtifactError(f"{path.name} is not an ONNX model: {error}") from error
-    if not model.ir_version or not model.HasField("graph"):
-        raise ArtifactError(f"{path.name} is not an ONNX model: it has no graph")
-    for tensor in _tensors(model):
-        if tensor.external_data or tensor.data_location == _EXTERNAL:
-            places = ", ".join(f"{entry.key}={entry.value}" for entry in tensor.external_data)
-            raise ArtifactError(
-                f"tensor {tensor.name!r} lies outside the model ({places or 'no place given'}); export the model as "
-                "one file"
-            )
-
-
 def _load(
     name: str, version: int, record: ModelRecord, steps: Steps, trial: Trial | None, room_bytes: int | None
 ) -> LoadedModel:
@@ -151,7 +135,7 @@ def _load(
         with steps.step("fetch"):
             path = fetch(record.artifact_uri, record.artifact_sha256, record.artifact_size, Path(folder))
         with steps.step("verify"):
-            check_outline(path)
+            check_file(path)
         needed = 0
         if trial is not None:
             with steps.step("trial"):
@@ -247,31 +231,3 @@ def _warm(tensors: dict[str, Array], run: Run) -> int:
         run(first)
         seconds.append(perf_counter() - started)
     return min(_MAX_INLINE_ROWS, int(_INLINE_S / max(min(seconds), 1e-9)))
-
-
-def _tensors(model: outline.Model) -> Iterator[outline.Tensor]:
-    """Every tensor of a model, wherever it is nested. Iterative: the depth of a file is not ours to trust."""
-    attributes: list[outline.Attribute] = [item for function in model.functions for item in function.attribute_proto]
-    graphs: list[outline.Graph] = [model.graph]
-    for training in model.training_info:
-        graphs += [training.initialization, training.algorithm]
-    nodes: list[outline.Node] = [node for function in model.functions for node in function.node]
-    while graphs or nodes or attributes:
-        for graph in graphs:
-            yield from graph.initializer
-            yield from _dense(graph.sparse_initializer)
-            nodes += graph.node
-        graphs = []
-        for node in nodes:
-            attributes += node.attribute
-        nodes = []
-        for attribute in attributes:
-            yield from (attribute.t, *attribute.tensors)
-            yield from _dense([attribute.sparse_tensor, *attribute.sparse_tensors])
-            graphs += [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
-        attributes = []
-
-
-def _dense(sparse: Sequence[outline.SparseTensor]) -> Iterator[outline.Tensor]:
-    for tensor in sparse:
-        yield from (tensor.values, tensor.indices)

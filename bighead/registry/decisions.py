@@ -7,7 +7,7 @@ import math
 from collections.abc import Collection, Sequence
 from typing import assert_never
 
-from bighead.errors import CommandRefused, InvalidEvent
+from bighead.errors import ArtifactError, CommandRefused, InvalidEvent
 from bighead.events.types import (
     AdvanceRollout,
     CommandRejected,
@@ -19,6 +19,8 @@ from bighead.events.types import (
     RetireModel,
     RollBack,
     RolledBack,
+    SegmentsChanged,
+    SetSegments,
     SetTraffic,
     StartRollout,
     StopRollout,
@@ -27,17 +29,28 @@ from bighead.events.types import (
 )
 from bighead.registry import rollout_decisions
 from bighead.registry.checks import usable_version
+from bighead.registry.manifest import check_signature
 from bighead.registry.proof import check_name, check_record
+from bighead.registry.segments import check_alike, check_segments
 from bighead.registry.state import ModelState, RegistryEvent, path_back
 from bighead.registry.suggestions import did_you_mean
 
 Command = (
-    RegisterModel | DeployModel | SetTraffic | StartRollout | AdvanceRollout | StopRollout | RollBack | RetireModel
+    RegisterModel
+    | DeployModel
+    | SetTraffic
+    | SetSegments
+    | StartRollout
+    | AdvanceRollout
+    | StopRollout
+    | RollBack
+    | RetireModel
 )
 COMMANDS = (
     RegisterModel,
     DeployModel,
     SetTraffic,
+    SetSegments,
     StartRollout,
     AdvanceRollout,
     StopRollout,
@@ -82,6 +95,8 @@ def _accept(state: ModelState, command: Command, at_ms: int, known: Collection[s
             return rollout_decisions.advance(state, command, at_ms)
         case StopRollout():
             return rollout_decisions.stop(state, command, at_ms)
+        case SetSegments():
+            return (_set_segments(state, command, at_ms),)
         case RetireModel():
             # A version that is being rolled out answers requests, so only the whole model can be retired under it.
             ended = rollout_decisions.superseded(state, command, at_ms) if command.version is None else ()
@@ -101,6 +116,10 @@ def _accept(state: ModelState, command: Command, at_ms: int, known: Collection[s
 def _register(state: ModelState, command: RegisterModel, at_ms: int) -> ModelRegistered:
     check_name(command.model)
     check_record(command.record)
+    try:
+        check_signature(command.model, command.record)
+    except ArtifactError as error:
+        raise CommandRefused(str(error)) from error
     return ModelRegistered(
         model=command.model,
         version=len(state.versions) + 1,
@@ -115,6 +134,8 @@ def _register(state: ModelState, command: RegisterModel, at_ms: int) -> ModelReg
 def _deploy(state: ModelState, command: DeployModel, at_ms: int) -> DeploymentChanged:
     """Deploying the live version again is accepted: it asks servers that failed to load it to try once more."""
     version = usable_version(state, command.version, "deployed")
+    if state.segments is not None:
+        check_alike(state, state.segments.versions, version)
     return DeploymentChanged(
         model=command.model,
         version=version.number,
@@ -162,6 +183,25 @@ def _check_arms(arms: Sequence[TrafficArm]) -> None:
         raise CommandRefused(f"the arms that are not shadows have {total:g}% of the traffic; expected 100")
 
 
+def _set_segments(state: ModelState, command: SetSegments, at_ms: int) -> SegmentsChanged:
+    live = None if state.live is None else state.version(state.live)
+    if live is None:
+        raise CommandRefused(
+            f"no version of {command.model!r} is deployed; deploy the one that answers what is in no segment"
+        )
+    check_segments(command.keys, command.versions)
+    check_alike(state, command.versions, live)
+    return SegmentsChanged(
+        model=command.model,
+        keys=command.keys,
+        versions=command.versions,
+        command_id=command.command_id,
+        actor=command.actor,
+        reason=command.reason,
+        at_ms=at_ms,
+    )
+
+
 def _roll_back(state: ModelState, command: RollBack, at_ms: int) -> RolledBack:
     live, path = state.live, state.deployed
     if live is None:
@@ -192,9 +232,10 @@ def _roll_back(state: ModelState, command: RollBack, at_ms: int) -> RolledBack:
 def _retire(state: ModelState, command: RetireModel, at_ms: int) -> ModelRetired:
     if command.version is not None:
         version = usable_version(state, command.version, "retired")
-        if version.number == state.live or (state.traffic and version.number in state.traffic.versions):
+        if version.number == state.live or version.number in state.shared:
             raise CommandRefused(
-                f"version {version.number} of {command.model!r} answers requests; deploy or roll back to another first"
+                f"version {version.number} of {command.model!r} answers requests; deploy or roll back to another, or "
+                "take it out of the segments, first"
             )
     elif all(version.retired for version in state.versions):
         raise CommandRefused(f"every version of {command.model!r} is retired already")

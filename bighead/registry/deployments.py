@@ -1,4 +1,4 @@
-"""What servers should hold: per model the live version, the one before it, and those that have traffic.
+"""What servers should hold: per model the live version, the one before it, and those of its traffic and segments.
 
 Pure: folded from the registry's events; the server asks `next_step` and does what it says.
 """
@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from bighead.events.types import ModelRecord
-from bighead.registry.state import ModelState, RegistryEvent, Traffic, evolve
+from bighead.registry.state import ModelState, RegistryEvent, Segments, Traffic, evolve
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,17 +20,18 @@ class Deployment:
     traffic: Traffic | None
     command_id: str
     records: Mapping[int, ModelRecord]
+    segments: Segments | None = None
 
     @property
     def answering(self) -> frozenset[int]:
         """Versions that requests may reach."""
-        return frozenset({self.live}) | (self.traffic.versions if self.traffic else frozenset())
+        segments = self.segments.versions.values() if self.segments else ()
+        return frozenset({self.live, *segments}) | (self.traffic.versions if self.traffic else frozenset())
 
     @property
     def wanted(self) -> tuple[int, ...]:
         """Versions to hold, the most needed first."""
-        shared = sorted(self.traffic.versions) if self.traffic else []
-        candidates = [self.live, *shared, self.previous]
+        candidates = [self.live, *sorted(self.answering), self.previous]
         return tuple(dict.fromkeys(number for number in candidates if number is not None))
 
 
@@ -108,12 +109,13 @@ def deployment(state: ModelState) -> Deployment | None:
     """The desired state that follows from one model's state."""
     if state.live is None or state.deployment is None:
         return None
-    held = {state.live, state.previous} | (state.traffic.versions if state.traffic else set())
+    held = {state.live, state.previous} | state.shared
     return Deployment(
         model=state.name,
         live=state.live,
         previous=state.previous,
         traffic=state.traffic,
+        segments=state.segments,
         command_id=state.deployment.command_id,
         records={item.number: item.record for item in state.versions if item.number in held},
     )

@@ -19,18 +19,27 @@ from bighead.events.types import (
     RolloutRule,
     RolloutStage,
     RolloutStarted,
+    SegmentsChanged,
     TrafficArm,
     TrafficChanged,
 )
 
 RolloutEvent = RolloutStarted | RolloutAdvanced | RolloutEnded
 RegistryEvent = (
-    ModelRegistered | DeploymentChanged | TrafficChanged | RolloutEvent | RolledBack | ModelRetired | CommandRejected
+    ModelRegistered
+    | DeploymentChanged
+    | TrafficChanged
+    | SegmentsChanged
+    | RolloutEvent
+    | RolledBack
+    | ModelRetired
+    | CommandRejected
 )
 REGISTRY_EVENTS = (
     ModelRegistered,
     DeploymentChanged,
     TrafficChanged,
+    SegmentsChanged,
     RolloutStarted,
     RolloutAdvanced,
     RolloutEnded,
@@ -91,6 +100,14 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True)
+class Segments:
+    """How a model is partitioned: the keys by which a row is looked up, the finest first, and versions by key=value."""
+
+    keys: tuple[str, ...]
+    versions: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Rollout:
     """A version that gets more and more traffic; `stage` counts from 0 and began at `since_ms`."""
 
@@ -113,7 +130,8 @@ class Rollout:
 class ModelState:
     """One model. `deployed` is the path that roll-backs walk down: the live version is its last element.
 
-    Without `traffic` the live version answers everything. `rollout` is the one that is under way.
+    Without `traffic` the live version answers everything. `segments` are answered by versions of their own, whatever
+    the live one and its traffic. `rollout` is the one that is under way.
     """
 
     name: str
@@ -121,6 +139,7 @@ class ModelState:
     deployed: tuple[int, ...] = ()
     deployment: Stamp | None = None
     traffic: Traffic | None = None
+    segments: Segments | None = None
     rollout: Rollout | None = None
     answered: frozenset[str] = frozenset()
     at_ms: int = 0
@@ -134,6 +153,12 @@ class ModelState:
     def previous(self) -> int | None:
         """The version to which a roll-back returns (N-1), or None."""
         return self.deployed[-2] if len(self.deployed) > 1 else None
+
+    @property
+    def shared(self) -> frozenset[int]:
+        """Versions that answer beside the live one: those of arms, labels and segments."""
+        segments = self.segments.versions.values() if self.segments else ()
+        return (self.traffic.versions if self.traffic else frozenset()) | frozenset(segments)
 
     def version(self, number: int) -> Version | None:
         """Versions are dense and start at 1."""
@@ -154,6 +179,8 @@ def evolve(state: ModelState, event: RegistryEvent) -> ModelState:
             return _deployed(after, path_back(state.deployed, event.version) or (event.version,), stamp)
         case TrafficChanged():
             return replace(after, traffic=Traffic(event.arms, event.labels, event.unit, event.salt))
+        case SegmentsChanged():
+            return replace(after, segments=Segments(event.keys, event.versions) if event.versions else None)
         case RolloutStarted() | RolloutAdvanced() | RolloutEnded():
             return replace(after, rollout=_rolled(state.rollout, event))
         case ModelRetired():
@@ -213,7 +240,7 @@ def _retired(state: ModelState, version: int | None, stamp: Stamp) -> ModelState
         for item in state.versions
     )
     if version is None:
-        return replace(state, versions=versions, deployed=(), deployment=stamp, traffic=None)
+        return replace(state, versions=versions, deployed=(), deployment=stamp, traffic=None, segments=None)
     return replace(state, versions=versions, deployed=_without(state.deployed, version))
 
 

@@ -20,11 +20,22 @@ from bighead.events.types import (
     RolloutRule,
     RolloutStage,
     RolloutStarted,
+    SegmentsChanged,
     ServerStopped,
     TrafficArm,
     TrafficChanged,
 )
-from bighead.registry.state import REGISTRY_EVENTS, ModelState, RegistryEvent, Rollout, Stamp, Traffic, Version, evolve
+from bighead.registry.state import (
+    REGISTRY_EVENTS,
+    ModelState,
+    RegistryEvent,
+    Rollout,
+    Segments,
+    Stamp,
+    Traffic,
+    Version,
+    evolve,
+)
 
 ServingEvent = ModelLoaded | ModelLoadFailed | ModelSwapped | ServerStopped
 ViewedEvent = RegistryEvent | ServingEvent
@@ -100,7 +111,7 @@ def change(event: RegistryEvent, after: ModelState) -> Change:
     return Change(
         at_ms=event.at_ms,
         what=event.command_type if isinstance(event, CommandRejected) else type(event).__name__,
-        version=None if isinstance(event, CommandRejected | TrafficChanged) else event.version,
+        version=None if isinstance(event, CommandRejected | TrafficChanged | SegmentsChanged) else event.version,
         live=after.live,
         actor=event.actor,
         reason=event.reason,
@@ -125,6 +136,8 @@ def _detail(event: RegistryEvent) -> str:
             return f"{event.outcome}, {event.why}"
         case TrafficChanged():
             return ", ".join(f"{arm.arm} {'shadow' if arm.shadow else f'{arm.percent:g}%'}" for arm in event.arms)
+        case SegmentsChanged():
+            return ", ".join(f"{name} to version {number}" for name, number in event.versions.items()) or "none"
     return ""
 
 
@@ -153,6 +166,7 @@ def to_json(view: ModelView) -> str:
         "deployed": view.state.deployed,
         "deployment": asdict(view.state.deployment) if view.state.deployment else None,
         "traffic": _traffic_to_dict(view.state.traffic),
+        "segments": asdict(view.state.segments) if view.state.segments else None,
         "rollout": _rollout_to_dict(view.state.rollout),
         "versions": [_version_to_dict(version) for version in view.state.versions],
         "history": [asdict(line) for line in view.history],
@@ -173,7 +187,8 @@ def from_json(text: str) -> ModelView:
         deployed=tuple(document["deployed"]),
         deployment=_stamp(document["deployment"]),
         traffic=_traffic_from_dict(document["traffic"]),
-        # A row that an earlier release kept has no such field, and knew of no roll-out.
+        # A row that an earlier release kept has no such fields, and knew of no segments and no roll-out.
+        segments=_segments(document.get("segments")),
         rollout=_rollout_from_dict(document.get("rollout")),
         answered=frozenset(line.command_id for line in history),
         at_ms=document["at_ms"],
@@ -234,6 +249,10 @@ def _rollout_from_dict(document: Mapping[str, Any] | None) -> Rollout | None:
     stages = tuple(RolloutStage.from_record(stage) for stage in document["stages"])
     rules = tuple(RolloutRule.from_record(rule) for rule in document["rules"])
     return Rollout(**{**document, "stages": stages, "rules": rules})
+
+
+def _segments(document: Mapping[str, Any] | None) -> Segments | None:
+    return Segments(tuple(document["keys"]), document["versions"]) if document else None
 
 
 def _stamp(document: Mapping[str, Any] | None) -> Stamp | None:

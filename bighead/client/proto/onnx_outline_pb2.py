@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x62ighead/v1/onnx_outline.proto\x12\x0f\x62ighead.v1.onnx\"\xa2\x01\n\x05Model\x12\x12\n\nir_version\x18\x01 \x01(\x03\x12%\n\x05graph\x18\x07 \x01(\x0b\x32\x16.bighead.v1.onnx.Graph\x12\x30\n\rtraining_info\x18\x14 \x03(\x0b\x32\x19.bighead.v1.onnx.Training\x12,\n\tfunctions\x18\x19 \x03(\x0b\x32\x19.bighead.v1.onnx.Function\"e\n\x08Training\x12.\n\x0einitialization\x18\x01 \x01(\x0b\x32\x16.bighead.v1.onnx.Graph\x12)\n\talgorithm\x18\x02 \x01(\x0b\x32\x16.bighead.v1.onnx.Graph\"d\n\x08\x46unction\x12#\n\x04node\x18\x07 \x03(\x0b\x32\x15.bighead.v1.onnx.Node\x12\x33\n\x0f\x61ttribute_proto\x18\x0b \x03(\x0b\x32\x1a.bighead.v1.onnx.Attribute\"\x95\x01\n\x05Graph\x12#\n\x04node\x18\x01 \x03(\x0b\x32\x15.bighead.v1.onnx.Node\x12,\n\x0binitializer\x18\x05 \x03(\x0b\x32\x17.bighead.v1.onnx.Tensor\x12\x39\n\x12sparse_initializer\x18\x0f \x03(\x0b\x32\x1d.bighead.v1.onnx.SparseTensor\"5\n\x04Node\x12-\n\tattribute\x18\x05 \x03(\x0b\x32\x1a.bighead.v1.onnx.Attribute\"\x91\x02\n\tAttribute\x12\"\n\x01t\x18\x05 \x01(\x0b\x32\x17.bighead.v1.onnx.Tensor\x12!\n\x01g\x18\x06 \x01(\x0b\x32\x16.bighead.v1.onnx.Graph\x12(\n\x07tensors\x18\n \x03(\x0b\x32\x17.bighead.v1.onnx.Tensor\x12&\n\x06graphs\x18\x0b \x03(\x0b\x32\x16.bighead.v1.onnx.Graph\x12\x34\n\rsparse_tensor\x18\x16 \x01(\x0b\x32\x1d.bighead.v1.onnx.SparseTensor\x12\x35\n\x0esparse_tensors\x18\x17 \x03(\x0b\x32\x1d.bighead.v1.onnx.SparseTensor\"a\n\x0cSparseTensor\x12\'\n\x06values\x18\x01 \x01(\x0b\x32\x17.bighead.v1.onnx.Tensor\x12(\n\x07indices\x18\x02 \x01(\x0b\x32\x17.bighead.v1.onnx.Tensor\"\x88\x01\n\x06Tensor\x12\x0c\n\x04name\x18\x08 \x01(\t\x12\x34\n\rexternal_data\x18\r \x03(\x0b\x32\x1d.bighead.v1.onnx.Tensor.Entry\x12\x15\n\rdata_location\x18\x0e \x01(\x05\x1a#\n\x05\x45ntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x62ighead/v1/onnx_outline.proto\x12\x0f\x62ighead.v1.onnx\"\xd0\x01\n\x05Model\x12\x12\n\nir_version\x18\x01 \x01(\x03\x12%\n\x05graph\x18\x07 \x01(\x0b\x32\x16.bighead.v1.onnx.Graph\x12,\n\x0copset_import\x18\x08 \x03(\x0b\x32\x16.bighead.v1.onnx.Opset\x12\x30\n\rtraining_info\x18\x14 \x03(\x0b\x32\x19.bighead.v1.onnx.Training\x12,\n\tfunctions\x18\x19 \x03(\x0b\x32\x19.bighead.v1.onnx.Function\"(\n\x05Opset\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\"e\n\x08Training\x12.\n\x0einitialization\x18\x01 \x01(\x0b\x32\x16.bighead.v1.onnx.Graph\x12)\n\talgorithm\x18\x02 \x01(\x0b\x32\x16.bighead.v1.onnx.Graph\"\xb0\x01\n\x08\x46unction\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x04node\x18\x07 \x03(\x0b\x32\x15.bighead.v1.onnx.Node\x12,\n\x0copset_import\x18\t \x03(\x0b\x32\x16.bighead.v1.onnx.Opset\x12\x0e\n\x06\x64omain\x18\n \x01(\t\x12\x33\n\x0f\x61ttribute_proto\x18\x0b \x03(\x0b\x32\x1a.bighead.v1.onnx.Attribute\"\x95\x01\n\x05Graph\x12#\n\x04node\x18\x01 \x03(\x0b\x32\x15.bighead.v1.onnx.Node\x12,\n\x0binitializer\x18\x05 \x03(\x0b\x32\x17.bighead.v1.onnx.Tensor\x12\x39\n\x12sparse_initializer\x18\x0f \x03(\x0b\x32\x1d.bighead.v1.onnx.SparseTensor\"V\n\x04Node\x12\x0f\n\x07op_type\x18\x04 \x01(\t\x12-\n\tattribute\x18\x05 \x03(\x0b\x32\x1a.bighead.v1.onnx.Attribute\x12\x0e\n\x06\x64omain\x18\x07 \x01(\t\"\x91\x02\n\tAttribute\x12\"\n\x01t\x18\x05 \x01(\x0b\x32\x17.bighead.v1.onnx.Tensor\x12!\n\x01g\x18\x06 \x01(\x0b\x32\x16.bighead.v1.onnx.Graph\x12(\n\x07tensors\x18\n \x03(\x0b\x32\x17.bighead.v1.onnx.Tensor\x12&\n\x06graphs\x18\x0b \x03(\x0b\x32\x16.bighead.v1.onnx.Graph\x12\x34\n\rsparse_tensor\x18\x16 \x01(\x0b\x32\x1d.bighead.v1.onnx.SparseTensor\x12\x35\n\x0esparse_tensors\x18\x17 \x03(\x0b\x32\x1d.bighead.v1.onnx.SparseTensor\"a\n\x0cSparseTensor\x12\'\n\x06values\x18\x01 \x01(\x0b\x32\x17.bighead.v1.onnx.Tensor\x12(\n\x07indices\x18\x02 \x01(\x0b\x32\x17.bighead.v1.onnx.Tensor\"\x88\x01\n\x06Tensor\x12\x0c\n\x04name\x18\x08 \x01(\t\x12\x34\n\rexternal_data\x18\r \x03(\x0b\x32\x1d.bighead.v1.onnx.Tensor.Entry\x12\x15\n\rdata_location\x18\x0e \x01(\x05\x1a#\n\x05\x45ntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,21 +32,23 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bighead.v1.onnx_outline_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_MODEL']._serialized_start=51
-  _globals['_MODEL']._serialized_end=213
-  _globals['_TRAINING']._serialized_start=215
-  _globals['_TRAINING']._serialized_end=316
-  _globals['_FUNCTION']._serialized_start=318
-  _globals['_FUNCTION']._serialized_end=418
-  _globals['_GRAPH']._serialized_start=421
-  _globals['_GRAPH']._serialized_end=570
-  _globals['_NODE']._serialized_start=572
-  _globals['_NODE']._serialized_end=625
-  _globals['_ATTRIBUTE']._serialized_start=628
-  _globals['_ATTRIBUTE']._serialized_end=901
-  _globals['_SPARSETENSOR']._serialized_start=903
-  _globals['_SPARSETENSOR']._serialized_end=1000
-  _globals['_TENSOR']._serialized_start=1003
-  _globals['_TENSOR']._serialized_end=1139
-  _globals['_TENSOR_ENTRY']._serialized_start=1104
-  _globals['_TENSOR_ENTRY']._serialized_end=1139
+  _globals['_MODEL']._serialized_end=259
+  _globals['_OPSET']._serialized_start=261
+  _globals['_OPSET']._serialized_end=301
+  _globals['_TRAINING']._serialized_start=303
+  _globals['_TRAINING']._serialized_end=404
+  _globals['_FUNCTION']._serialized_start=407
+  _globals['_FUNCTION']._serialized_end=583
+  _globals['_GRAPH']._serialized_start=586
+  _globals['_GRAPH']._serialized_end=735
+  _globals['_NODE']._serialized_start=737
+  _globals['_NODE']._serialized_end=823
+  _globals['_ATTRIBUTE']._serialized_start=826
+  _globals['_ATTRIBUTE']._serialized_end=1099
+  _globals['_SPARSETENSOR']._serialized_start=1101
+  _globals['_SPARSETENSOR']._serialized_end=1198
+  _globals['_TENSOR']._serialized_start=1201
+  _globals['_TENSOR']._serialized_end=1337
+  _globals['_TENSOR_ENTRY']._serialized_start=1302
+  _globals['_TENSOR_ENTRY']._serialized_end=1337
 # @@protoc_insertion_point(module_scope)

@@ -30,25 +30,34 @@ class Entity(_message.Message):
     def __init__(self, keys: _Optional[_Mapping[str, _value_pb2.Value]] = ..., inputs: _Optional[_Mapping[str, _value_pb2.Value]] = ...) -> None: ...
 
 class PredictRequest(_message.Message):
-    __slots__ = ("model", "version", "entities", "as_of_ms", "label", "explain")
+    __slots__ = ("model", "version", "entities", "as_of_ms", "label", "explain", "segment")
+    class SegmentEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: _value_pb2.Value
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[_value_pb2.Value, _Mapping]] = ...) -> None: ...
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     ENTITIES_FIELD_NUMBER: _ClassVar[int]
     AS_OF_MS_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
     EXPLAIN_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
     model: str
     version: int
     entities: _containers.RepeatedCompositeFieldContainer[Entity]
     as_of_ms: int
     label: str
     explain: bool
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., entities: _Optional[_Iterable[_Union[Entity, _Mapping]]] = ..., as_of_ms: _Optional[int] = ..., label: _Optional[str] = ..., explain: _Optional[bool] = ...) -> None: ...
+    segment: _containers.MessageMap[str, _value_pb2.Value]
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., entities: _Optional[_Iterable[_Union[Entity, _Mapping]]] = ..., as_of_ms: _Optional[int] = ..., label: _Optional[str] = ..., explain: _Optional[bool] = ..., segment: _Optional[_Mapping[str, _value_pb2.Value]] = ...) -> None: ...
 
 class PredictResponse(_message.Message):
     __slots__ = ("model", "version", "arm", "feature_epochs", "as_of_ms", "feature_names", "predictions", "latency_us", "explanation")
     class EntityPrediction(_message.Message):
-        __slots__ = ("prediction_id", "outputs", "features")
+        __slots__ = ("prediction_id", "outputs", "features", "version", "arm")
         class OutputsEntry(_message.Message):
             __slots__ = ("key", "value")
             KEY_FIELD_NUMBER: _ClassVar[int]
@@ -59,10 +68,14 @@ class PredictResponse(_message.Message):
         PREDICTION_ID_FIELD_NUMBER: _ClassVar[int]
         OUTPUTS_FIELD_NUMBER: _ClassVar[int]
         FEATURES_FIELD_NUMBER: _ClassVar[int]
+        VERSION_FIELD_NUMBER: _ClassVar[int]
+        ARM_FIELD_NUMBER: _ClassVar[int]
         prediction_id: str
         outputs: _containers.MessageMap[str, _value_pb2.Value]
         features: _value_pb2.FeatureVector
-        def __init__(self, prediction_id: _Optional[str] = ..., outputs: _Optional[_Mapping[str, _value_pb2.Value]] = ..., features: _Optional[_Union[_value_pb2.FeatureVector, _Mapping]] = ...) -> None: ...
+        version: int
+        arm: str
+        def __init__(self, prediction_id: _Optional[str] = ..., outputs: _Optional[_Mapping[str, _value_pb2.Value]] = ..., features: _Optional[_Union[_value_pb2.FeatureVector, _Mapping]] = ..., version: _Optional[int] = ..., arm: _Optional[str] = ...) -> None: ...
     class FeatureEpochsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -140,7 +153,14 @@ class Columns(_message.Message):
     def __init__(self, columns: _Optional[_Iterable[_Union[Column, _Mapping]]] = ...) -> None: ...
 
 class PredictRowsRequest(_message.Message):
-    __slots__ = ("model", "version", "label", "as_of_ms", "explain", "keys", "inputs", "columns", "arrow")
+    __slots__ = ("model", "version", "label", "as_of_ms", "explain", "keys", "inputs", "columns", "arrow", "segment")
+    class SegmentEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: _value_pb2.Value
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[_value_pb2.Value, _Mapping]] = ...) -> None: ...
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
@@ -150,6 +170,7 @@ class PredictRowsRequest(_message.Message):
     INPUTS_FIELD_NUMBER: _ClassVar[int]
     COLUMNS_FIELD_NUMBER: _ClassVar[int]
     ARROW_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
     model: str
     version: int
     label: str
@@ -159,10 +180,11 @@ class PredictRowsRequest(_message.Message):
     inputs: _containers.RepeatedScalarFieldContainer[str]
     columns: Columns
     arrow: bytes
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., label: _Optional[str] = ..., as_of_ms: _Optional[int] = ..., explain: _Optional[bool] = ..., keys: _Optional[_Iterable[str]] = ..., inputs: _Optional[_Iterable[str]] = ..., columns: _Optional[_Union[Columns, _Mapping]] = ..., arrow: _Optional[bytes] = ...) -> None: ...
+    segment: _containers.MessageMap[str, _value_pb2.Value]
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., label: _Optional[str] = ..., as_of_ms: _Optional[int] = ..., explain: _Optional[bool] = ..., keys: _Optional[_Iterable[str]] = ..., inputs: _Optional[_Iterable[str]] = ..., columns: _Optional[_Union[Columns, _Mapping]] = ..., arrow: _Optional[bytes] = ..., segment: _Optional[_Mapping[str, _value_pb2.Value]] = ...) -> None: ...
 
 class PredictRowsResponse(_message.Message):
-    __slots__ = ("model", "version", "arm", "feature_epochs", "as_of_ms", "latency_us", "explanation", "prediction_ids", "features", "columns", "arrow")
+    __slots__ = ("model", "version", "arm", "feature_epochs", "as_of_ms", "latency_us", "explanation", "prediction_ids", "features", "columns", "arrow", "versions", "arms")
     class FeatureColumn(_message.Message):
         __slots__ = ("name", "statuses")
         NAME_FIELD_NUMBER: _ClassVar[int]
@@ -195,6 +217,8 @@ class PredictRowsResponse(_message.Message):
     FEATURES_FIELD_NUMBER: _ClassVar[int]
     COLUMNS_FIELD_NUMBER: _ClassVar[int]
     ARROW_FIELD_NUMBER: _ClassVar[int]
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    ARMS_FIELD_NUMBER: _ClassVar[int]
     model: str
     version: int
     arm: str
@@ -206,7 +230,9 @@ class PredictRowsResponse(_message.Message):
     features: _containers.RepeatedCompositeFieldContainer[PredictRowsResponse.FeatureColumn]
     columns: Columns
     arrow: bytes
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., arm: _Optional[str] = ..., feature_epochs: _Optional[_Mapping[str, int]] = ..., as_of_ms: _Optional[int] = ..., latency_us: _Optional[_Mapping[str, int]] = ..., explanation: _Optional[str] = ..., prediction_ids: _Optional[_Iterable[str]] = ..., features: _Optional[_Iterable[_Union[PredictRowsResponse.FeatureColumn, _Mapping]]] = ..., columns: _Optional[_Union[Columns, _Mapping]] = ..., arrow: _Optional[bytes] = ...) -> None: ...
+    versions: _containers.RepeatedScalarFieldContainer[int]
+    arms: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., arm: _Optional[str] = ..., feature_epochs: _Optional[_Mapping[str, int]] = ..., as_of_ms: _Optional[int] = ..., latency_us: _Optional[_Mapping[str, int]] = ..., explanation: _Optional[str] = ..., prediction_ids: _Optional[_Iterable[str]] = ..., features: _Optional[_Iterable[_Union[PredictRowsResponse.FeatureColumn, _Mapping]]] = ..., columns: _Optional[_Union[Columns, _Mapping]] = ..., arrow: _Optional[bytes] = ..., versions: _Optional[_Iterable[int]] = ..., arms: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class PredictStreamRequest(_message.Message):
     __slots__ = ("id", "entities", "rows")

@@ -13,6 +13,7 @@ from bighead.events.types import (
     RetireModel,
     RollBack,
     RolloutStage,
+    SetSegments,
     SetTraffic,
     Signature,
     StartRollout,
@@ -63,6 +64,13 @@ def split(id: str, shares: Mapping[int, float], **changes: Any) -> SetTraffic:
     arms = tuple(TrafficArm(arm=f"v{version}", version=version, percent=share) for version, share in shares.items())
     command = SetTraffic(command_id=id, model=MODEL, arms=arms, actor="ada", reason="canary", at_ms=0)
     return replace(command, **changes)
+
+
+def partition(id: str, versions: Mapping[str, int], *keys: str) -> SetSegments:
+    named = keys or tuple(dict.fromkeys(name.partition("=")[0] for name in versions))
+    return SetSegments(
+        command_id=id, model=MODEL, keys=named, versions=versions, actor="ada", reason="carriers differ", at_ms=0
+    )
 
 
 def roll_out(id: str, version: int, *percents: float, **changes: Any) -> StartRollout:

@@ -14,6 +14,7 @@ from tests.unit.registry.samples import (
     MODEL,
     advance,
     deploy,
+    partition,
     register,
     retire,
     roll_back,
@@ -80,6 +81,10 @@ class Registry(RuleBasedStateMachine):
     def divide(self, version: int, percent: int) -> None:
         self.send(lambda id: split(id, {1: 90, version: percent}))
 
+    @rule(versions=st.dictionaries(st.sampled_from(["carrier=AA", "carrier=UA", "region=EU"]), VERSIONS))
+    def partition(self, versions: dict[str, int]) -> None:
+        self.send(lambda id: partition(id, versions))
+
     @rule(version=VERSIONS, percents=st.sampled_from([(1, 50, 100), (10,), (50, 20)]))
     def roll_out(self, version: int, percents: tuple[int, ...]) -> None:
         self.send(lambda id: roll_out(id, version, *percents))
@@ -111,12 +116,12 @@ class Registry(RuleBasedStateMachine):
 
     @invariant()
     def what_is_live_can_serve(self) -> None:
-        numbers = set(self.state.deployed) | (self.state.traffic.versions if self.state.traffic else set())
-        for number in numbers:
+        for number in set(self.state.deployed) | self.state.shared:
             version = self.state.version(number)
             assert version is not None
             assert version.retired is None
         assert self.state.live != self.state.previous or self.state.live is None
+        assert self.state.live is not None or not self.state.shared
 
     @invariant()
     def a_roll_out_has_its_share_until_it_ends(self) -> None:
