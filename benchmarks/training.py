@@ -57,6 +57,11 @@ class Sizes:
     queries: int = QUERIES
     limit_s: float = LIMIT_S
 
+    @property
+    def small(self) -> "Sizes":
+        """What the process of its own joins: never more than this."""
+        return Sizes(min(SMALL_EVENTS, self.events), min(SMALL_QUERIES, self.queries))
+
 
 def run(sizes: Sizes = Sizes()) -> Report:
     """Measures every side in one session, and the small run in a process of its own."""
@@ -67,7 +72,7 @@ def run(sizes: Sizes = Sizes()) -> Report:
             _warm(spark, Path(folder) / "warm")
             say(f"writing {sizes.events:,} events and {sizes.queries:,} queries")
             write(spark, settings, sizes)
-            write(spark, config.load({"BIGHEAD_HOME": str(home)}), Sizes(SMALL_EVENTS, SMALL_QUERIES))
+            write(spark, config.load({"BIGHEAD_HOME": str(home)}), sizes.small)
             rows, sums = _measured(spark, settings, sizes)
         finally:
             spark.stop()
@@ -244,14 +249,14 @@ def _report(sizes: Sizes, rows: list[Row], sums: dict[str, tuple[float, ...]], s
     wrong = [name for name in ended if sums[name] != sums[JOIN]]
     if wrong:
         raise PlatformError(f"{', '.join(wrong)}: {sums}; expected the same sums")
-    small = f"small run: {SMALL_EVENTS:,} events, {SMALL_QUERIES:,} queries, with session start"
+    small = f"small run: {sizes.small.events:,} events, {sizes.small.queries:,} queries, with session start"
     notes = [f"{name} was stopped after {sizes.limit_s:g} s" for name in (RANGE_JOIN, DUCKDB) if name not in ended] + [
         f"sums of {len(_names())} features agree between bighead and {', '.join(ended) or 'nobody'}"
     ]
     return Report(
         "training",
         f"{sizes.events:,} events, {sizes.queries:,} queries, 3 operations x 3 windows, one key has half of the events",
-        [*rows, {"what": small, "seconds": small_s, "events/s": SMALL_EVENTS / small_s, "ended": 1}],
+        [*rows, {"what": small, "seconds": small_s, "events/s": sizes.small.events / small_s, "ended": 1}],
         {
             "range join to bighead (backfill and join)": seconds[RANGE_JOIN] / ours,
             "range join to bighead (join)": seconds[RANGE_JOIN] / seconds[JOIN],
