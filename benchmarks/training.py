@@ -36,7 +36,7 @@ from bighead.features.compiled import CompiledGroup, compile_group, compile_join
 from bighead.features.types import ValueType
 from bighead.features.windows import DAY_MS, Window
 
-EVENTS, QUERIES = 300_000, 10_000
+EVENTS, QUERIES = 300_000, 20_000
 WARM_EVENTS, WARM_QUERIES = 2_000, 100
 SMALL_EVENTS, SMALL_QUERIES = 100_000, 20_000
 LIMIT_S = 120.0
