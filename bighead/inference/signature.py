@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bighead.errors import ArtifactError, InvalidInput
 from bighead.events.types import Tensor
@@ -52,6 +53,10 @@ class Column:
             return math.nan
         return "" if self.datatype == "BYTES" else 0
 
+    def names(self, width: int) -> list[str]:
+        """What its values are called where there are so many in a row."""
+        return [self.name] if width == 1 else [f"{self.name}[{index}]" for index in range(width)]
+
     def __str__(self) -> str:
         return f"{self.datatype} {list(self.shape)}"
 
@@ -73,7 +78,7 @@ class Signature:
         """Inputs that come with the request."""
         return tuple(column for column in self.inputs if column.source == "request")
 
-    def check(self, tensors: Mapping[str, Array]) -> int:
+    def check(self, tensors: Mapping[str, Array], most: int = MAX_ROWS) -> int:
         """Refuses tensors that differ from the inputs in name, type or shape; returns the number of rows."""
         rows = 0
         for column in self.inputs:
@@ -81,7 +86,7 @@ class Signature:
             if array is None:
                 self._check_names(tensors)
                 raise InvalidInput(f"input {column.name!r}: received nothing; expected {column}")
-            rows = _check_tensor(column, array, rows)
+            rows = _check_tensor(column, array, rows, most)
         if len(tensors) > len(self.inputs):
             self._check_names(tensors)
         return rows
@@ -119,9 +124,7 @@ class Signature:
                 raise InvalidInput(
                     f"column {column.name!r}: received nothing in inputs; expected {column.datatype}"
                 ) from None
-            if len(values) <= _FEW or not _all_fit(column, values):
-                for value in values:
-                    check_value(column, value)
+            _check_values(column, values)
         for given in rows:
             if len(given) > len(requested):
                 names = [column.name for column in requested]
@@ -140,6 +143,35 @@ class Signature:
         return ", ".join(f"{column.name} ({column})" for column in self.inputs)
 
 
+def checked_tensor(column: Column, values: Sequence[Any]) -> Array:
+    """One value per row as a tensor, where features come with the rest; raises InvalidInput for what does not fit.
+
+    A feature is taken as one of the online store is: null or too large as it may be. What else the model takes is
+    checked as a request's.
+    """
+    if not column.scalar:
+        raise InvalidInput(f"input {column.name!r} is {column}, not a column; give every input as a numpy array")
+    if column.source == "request":
+        _check_values(column, values)
+    elif (several := _collection(values)) is not None:
+        raise InvalidInput(f"column {column.name!r}: received {str(several)[:60]}; expected {column.datatype}")
+    try:
+        return tensor_of(column, values)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InvalidInput(f"column {column.name!r}: expected {column.datatype}; {error}") from error
+
+
+def _check_values(column: Column, values: Sequence[Any]) -> None:
+    if len(values) <= _FEW or not _all_fit(column, values):
+        for value in values:
+            check_value(column, value)
+
+
+def _collection(values: Sequence[Any]) -> Any:
+    """The first list or map, which numpy would take apart into rows of their own."""
+    return next((value for value in values if isinstance(value, list | dict)), None)
+
+
 def _all_fit(column: Column, values: Sequence[Any]) -> bool:
     """Whether all fit, for many at once; False where they have to be looked at one by one."""
     kinds = set(map(type, values))
@@ -149,12 +181,16 @@ def _all_fit(column: Column, values: Sequence[Any]) -> bool:
         case "O":
             return kinds <= {str, type(None)}
         case "f" if kinds == {float}:
-            numbers = np.array(values)
-            large = np.abs(numbers) >= _INFINITE.get(column.datatype, math.inf)
-            return not np.any(large & np.isfinite(numbers))
+            return fits(column, np.array(values))
         case "i" | "u" if kinds == {int}:
             return _in_range(column.datatype, min(values)) and _in_range(column.datatype, max(values))
     return False
+
+
+def fits(column: Column, numbers: NDArray[np.float64]) -> bool:
+    """Whether all stay numbers in the datatype; infinity and NaN are what they are."""
+    large = np.abs(numbers) >= _INFINITE.get(column.datatype, math.inf)
+    return not np.any(large & np.isfinite(numbers))
 
 
 def check_value(column: Column, value: Value) -> None:
@@ -176,8 +212,7 @@ def check_value(column: Column, value: Value) -> None:
 
 
 def _check_single(column: Column, values: Sequence[Any]) -> None:
-    """Refuses lists and maps, which numpy would take apart into rows of their own."""
-    collection = next((value for value in values if isinstance(value, list | dict)), None)
+    collection = _collection(values)
     if collection is not None:
         raise ArtifactError(
             f"feature {column.name!r} is a {type(collection).__name__} in the join as it is now "
@@ -198,19 +233,23 @@ def tensor_of(column: Column, values: Sequence[Any]) -> Array:
         return np.array(filled, dtype=column.dtype).reshape((-1, *column.shape[1:]))
 
 
-def output_rows(columns: Sequence[Column], arrays: Sequence[Array], rows: int) -> list[dict[str, Value]]:
-    """Outputs by row: a column per output, or `name[index]` for each of its values where it has several."""
-    names: list[str] = []
-    values: list[list[Value]] = []
+def output_columns(columns: Sequence[Column], arrays: Sequence[Array], rows: int) -> dict[str, list[Value]]:
+    """Values of outputs by column: one for each output, or `name[index]` for each of its values of a row."""
+    found: dict[str, list[Value]] = {}
     for column, array in zip(columns, arrays, strict=True):
         if array.shape[:1] != (rows,):
             raise ArtifactError(f"output {column.name!r} has the shape {list(array.shape)} for {rows} rows of input")
         width = math.prod(array.shape[1:])
-        names += [column.name] if width == 1 else [f"{column.name}[{index}]" for index in range(width)]
-        values += array.reshape(rows, width).T.tolist()
-    if not names:
+        found |= zip(column.names(width), array.reshape(rows, width).T.tolist(), strict=True)
+    return found
+
+
+def output_rows(columns: Sequence[Column], arrays: Sequence[Array], rows: int) -> list[dict[str, Value]]:
+    """The same by row."""
+    found = output_columns(columns, arrays, rows)
+    if not found:
         return [{} for _ in range(rows)]
-    return [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
+    return [dict(zip(found, row, strict=True)) for row in zip(*found.values(), strict=True)]
 
 
 def compiled(
@@ -249,7 +288,7 @@ def _column(side: str, tensor: Tensor, graph: Column) -> Column:
     return Column(tensor.name, tensor.type, graph.shape, tensor.source)
 
 
-def _check_tensor(column: Column, array: Array, rows: int) -> int:
+def _check_tensor(column: Column, array: Array, rows: int, most: int) -> int:
     """The rows of a tensor that fits; `rows` are those of the tensors before it, 0 for the first."""
     datatype = DATATYPES[array.dtype]
     if datatype != column.datatype or len(array.shape) != len(column.shape):
@@ -260,8 +299,8 @@ def _check_tensor(column: Column, array: Array, rows: int) -> int:
     received = int(array.shape[0])
     if rows and received != rows:
         raise InvalidInput(f"input {column.name!r}: received {received} rows; expected {rows} as in the other inputs")
-    if not 0 < received <= MAX_ROWS:
-        raise InvalidInput(f"input {column.name!r}: received {received} rows; expected 1 to {MAX_ROWS}")
+    if not 0 < received <= most:
+        raise InvalidInput(f"input {column.name!r}: received {received} rows; expected 1 to {most}")
     return received
 
 

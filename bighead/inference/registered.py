@@ -1,0 +1,93 @@
+"""Which version of a model is meant, by the registry's log: the live one, a number, or a label.
+
+`registered` reads the log; `chosen` is pure.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bighead.config import Settings
+from bighead.errors import UndecodableEvent, UnknownModel
+from bighead.events.codec import Codec
+from bighead.events.log import read_log
+from bighead.events.topics import MODELS_EVENTS, topic_name
+from bighead.events.types import ModelRecord
+from bighead.registry.deployments import Deployments
+from bighead.registry.state import REGISTRY_EVENTS, ModelState, Version
+from bighead.registry.suggestions import did_you_mean
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """One version of a model and its record."""
+
+    name: str
+    version: int
+    record: ModelRecord
+
+
+def registered(settings: Settings, name: str, wanted: int | str | None = None) -> Registered:
+    """The version of that number or label, or (None) the live one, as the log says now.
+
+    Raises UnknownModel with what there is instead, and PlatformError where the log cannot be read.
+    """
+    deployments, codec = Deployments(), Codec(settings.schema_registry)
+    try:
+        for message in read_log(settings, topic_name(settings.topic_prefix, MODELS_EVENTS)):
+            try:
+                event = codec.decode(message.value)
+            except UndecodableEvent as error:  # those who must act on it put it with the dead letters
+                _log.warning("%s is passed over: %s", message.position, error)
+                continue
+            if isinstance(event, REGISTRY_EVENTS):
+                deployments = deployments.apply(event)
+    finally:
+        codec.close()
+    return chosen(deployments.models, name, wanted)
+
+
+def chosen(models: Mapping[str, ModelState], name: str, wanted: int | str | None) -> Registered:
+    """The version that is meant; raises UnknownModel where there is none, or where it was retired."""
+    state = models.get(name)
+    if state is None or not state.versions:
+        known = [other for other, one in models.items() if one.versions]
+        raise UnknownModel(f"no model is named {name!r}{did_you_mean(name, known)}; `bighead models ls` lists them")
+    found = _found(state, wanted)
+    if found.retired is not None:
+        stamp = found.retired
+        raise UnknownModel(
+            f"version {found.number} of model {name!r} was retired by {stamp.actor} ({stamp.reason}); {_usable(state)}"
+        )
+    return Registered(name, found.number, found.record)
+
+
+def _found(state: ModelState, wanted: int | str | None) -> Version:
+    number = state.live if wanted is None else wanted
+    if wanted is None and state.segments is not None:
+        raise UnknownModel(
+            f"model {state.name!r} answers by {', '.join(state.segments.keys)}, segments with versions of their own; "
+            f"name one: {_usable(state)}"
+        )
+    if number is None:
+        raise UnknownModel(f"no version of model {state.name!r} is deployed; deploy one, or name one: {_usable(state)}")
+    if isinstance(number, str):
+        labels = state.traffic.labels if state.traffic else {}
+        if number not in labels:
+            known = ", ".join(sorted(labels)) or "none"
+            raise UnknownModel(
+                f"model {state.name!r} has no version labelled {number[:60]!r}{did_you_mean(number[:60], labels)}; "
+                f"its labels are: {known}; {_usable(state)}"
+            )
+        number = labels[number]
+    found = state.version(number)
+    if found is None:
+        raise UnknownModel(f"model {state.name!r} has no version {number}; {_usable(state)}")
+    return found
+
+
+def _usable(state: ModelState) -> str:
+    numbers = [str(one.number) for one in state.versions if one.retired is None]
+    return f"its versions are {', '.join(numbers)}" if numbers else "every version is retired; register a new one"
