@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,14 +39,19 @@ def stack(parts: Sequence[str]) -> Iterator[Platform]:
 
 
 @contextmanager
-def process(settings: Settings, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """`python -m ARGUMENTS` with the platform's settings; its output can be read, its errors lie in the home."""
+def process(
+    settings: Settings, *arguments: str, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """`python -m ARGUMENTS` with the platform's settings; its output can be read, its errors lie in the home.
+
+    environment: variables beside those of the settings.
+    """
     log = settings.home / f"{arguments[0]}.log"
-    environment = config.inherited_environment() | config.variables(settings)
+    variables = config.inherited_environment() | config.variables(settings) | dict(environment or {})
     command = [sys.executable, "-m", *arguments]
     with log.open("a") as errors:
         started = subprocess.Popen(
-            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
+            command, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
         )
     try:
         yield started

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
-from urllib.request import urlopen
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -11,7 +10,6 @@ from benchmarks.load import Target
 from benchmarks.serving import h2load
 from benchmarks.serving.h2load import Load, Seen
 from benchmarks.stack import cpu_s, say
-from bighead.config import Settings
 from bighead.errors import PlatformError
 from bighead.testing import eventually
 
@@ -83,16 +81,6 @@ def measured(server: Counted, load: Load) -> Measured:
                 f"{server.count() - before}: the others were errors"
             ) from None
     return Measured(server.what, seen, used_s)
-
-
-def answers_of(settings: Settings, model: str) -> Callable[[], int]:
-    """How many requests a model server of ours says that it answered."""
-
-    def answered() -> int:
-        with urlopen(f"http://{settings.http}/metrics", timeout=10) as page:
-            return total(page.read().decode(), "bighead_requests_total", model=model, outcome="answered")
-
-    return answered
 
 
 def total(page: str, name: str, **labels: str) -> int:

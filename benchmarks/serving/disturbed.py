@@ -7,7 +7,7 @@ from itertools import cycle
 
 from benchmarks.report import Row
 from benchmarks.serving import h2load, models
-from benchmarks.serving.counts import Counted, Measured, answers_of, in_turn, measured, percentiles
+from benchmarks.serving.counts import Counted, Measured, in_turn, measured, percentiles
 from benchmarks.serving.h2load import Load
 from benchmarks.serving.rows import CLIENTS, ROUNDS, Found, row
 from benchmarks.serving.world import World
@@ -28,7 +28,7 @@ _REASON = "a measurement"
 
 def swaps(world: World, seconds: float) -> Found:
     """A model whose two versions, both in memory, take turns, beside the same without swaps."""
-    ours, versions = world.columns, world.two_versions()
+    ours, versions = world.server.columns, two_versions(world)
     load = half_of_peak(ours, seconds)
     calm: list[Measured] = []
     swapped: list[Measured] = []
@@ -43,7 +43,7 @@ def swaps(world: World, seconds: float) -> Found:
 
 def shadow(world: World, seconds: float) -> Found:
     """Every request computed by a second version as well, beside the same without it."""
-    ours, (live, other) = world.columns, world.two_versions()
+    ours, (live, other) = world.server.columns, two_versions(world)
     client = ModelsClient(world.settings, "benchmarks", timeout_s=60)
     load = half_of_peak(ours, seconds)
     off: list[Measured] = []
@@ -63,14 +63,14 @@ def goodput(world: World, seconds: float) -> Found:
     What came back later than the deadline is taken from what the server says that it answered: no error and nothing
     late counts, whatever it was.
     """
-    ours = world.tensors
+    ours = world.server.tensors
     (peak,) = in_turn([ours], Load(seconds, CLIENTS), 1)
     rate = OVERLOAD * peak.seen.rate
     say(f"measuring: {rate:,.0f} calls/s are offered for {seconds:g} s")
-    answered, before = answers_of(world.settings, models.TENSOR), ours.count()
+    before = ours.count()
     seen = h2load.run(ours.target, Load(seconds, CLIENTS, OVERLOAD_STREAMS, rate, DEADLINE_MS))
     late = sum(latency > DEADLINE_MS for latency in seen.latencies_ms)
-    good = max(0, answered() - before - late) / seen.seconds
+    good = max(0, ours.count() - before - late) / seen.seconds
     rows: list[Row] = [
         row(f"overload: {CLIENTS} clients, no more than it can do", peak),
         {
@@ -83,6 +83,16 @@ def goodput(world: World, seconds: float) -> Found:
     ]
     share = good / peak.seen.rate
     return Found(rows, {"goodput under overload to peak": share}, {"goodput 80 % of peak": share >= 0.8})
+
+
+def two_versions(world: World) -> list[int]:
+    """The numbers of two versions of the model of columns that are in memory, the one that answers first."""
+    view = ModelsClient(world.settings, "benchmarks").show(models.COLUMNS)
+    numbers = [version.number for version in view.state.versions]
+    if len(numbers) == 1:
+        another = models.column_model(world.settings, None, seed=8)
+        numbers.append(models.deploy(world.settings, models.COLUMNS, another, wait=True))
+    return numbers[::-1]
 
 
 def half_of_peak(server: Counted, seconds: float) -> Load:

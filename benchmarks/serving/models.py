@@ -101,13 +101,13 @@ def column_model(settings: Settings, join: str | None, seed: int = 7) -> tuple[P
     return path, model_record(proven, artifacts.put(settings.artifacts, path), {}, origin)
 
 
-def deploy(settings: Settings, name: str, models: Sequence[tuple[Path, ModelRecord]]) -> list[int]:
-    """Registers the versions and deploys each, the last one live; their numbers."""
+def deploy(settings: Settings, name: str, model: tuple[Path, ModelRecord], *, wait: bool = False) -> int:
+    """Registers and deploys a version; its number. wait: until a server has it, else servers find it as they start."""
     client = ModelsClient(settings, "benchmarks", timeout_s=60)
-    versions = [client.register(name, record, path, _REASON) for path, record in models]
-    for number in versions:
-        client.deploy(name, number, _REASON)
-    return versions
+    path, record = model
+    number = client.register(name, record, path, _REASON)
+    client.deploy(name, number, _REASON, wait=wait)
+    return number
 
 
 def infer_request(rows: int) -> bytes:

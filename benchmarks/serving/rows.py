@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from benchmarks.predictions import ask
 from benchmarks.report import Row
 from benchmarks.serving import mlserver, models
+from benchmarks.serving.collector import collector
 from benchmarks.serving.counts import Counted, Measured, in_turn, percentiles
 from benchmarks.serving.h2load import Load
-from benchmarks.serving.world import World, bare, bare_onnx, echo
+from benchmarks.serving.world import World, bare, bare_onnx, echo, server
 from benchmarks.stack import answer_of, say
 from bighead.client.proto.inference_pb2 import ModelInferResponse
 from bighead.errors import PlatformError
@@ -18,6 +19,8 @@ from bighead.errors import PlatformError
 CLIENTS = 32
 BATCH = 1_000
 ROUNDS = 2
+TRACED = (0.01, 1.0)
+"""Shares of requests that are traced: what is usual under load, and all."""
 GOALS_MS = {"without features": (0.6, 1.0), "with features": (1.2, 2.0)}
 """p50 and p95 of one client."""
 
@@ -43,28 +46,35 @@ def row(what: str, measured: Measured) -> Row:
 
 
 def throughput(world: World, seconds: float) -> Found:
-    """Single rows as fast as they are answered, beside MLServer and a server that computes nothing."""
-    ours = world.tensors
-    with (
-        mlserver.running(world.settings, world.files[models.TENSOR][0]) as peer,
-        echo(world.settings, ours.target) as floor,
-    ):
-        check_same(ours, peer)
-        measured = in_turn([ours, peer, floor], Load(seconds, CLIENTS), ROUNDS)
-    rates = [one.seen.rate for one in measured]
+    """Single rows as fast as they are answered, by one and by two processes, beside MLServer and an empty server."""
+    with ExitStack() as beside:
+        peer = beside.enter_context(mlserver.running(world.settings, world.files[models.TENSOR][0]))
+        floor = beside.enter_context(echo(world.settings, world.server.tensors.target))
+        two = beside.enter_context(server(world.settings, "bighead, 2 processes", 2))
+        check_same(world.server.tensors, peer)
+        measured = in_turn([two.tensors, world.server.tensors, peer, floor], Load(seconds, CLIENTS), ROUNDS)
+    both, one, other, least = (each.seen.rate for each in measured)
     return Found(
-        [row(f"throughput: {CLIENTS} clients, 1 row", one) for one in measured],
-        {"calls/s to MLServer": rates[0] / rates[1], "calls/s to echo": rates[0] / rates[2]},
-        {"four times the calls/s of MLServer": rates[0] >= 4 * rates[1]},
+        [row(f"throughput: {CLIENTS} clients, 1 row", each) for each in measured],
+        {
+            "calls/s of 2 processes to MLServer": both / other,
+            "calls/s of 1 process to MLServer": one / other,
+            "calls/s of 1 process to echo": one / least,
+        },
+        {"four times the calls/s of MLServer": both >= 4 * other},
     )
 
 
 def latency(world: World, seconds: float) -> Found:
     """One client, without and with features from the store, beside MLServer and a server that computes nothing."""
-    asked = {"a tensor": world.tensors, "without features": world.columns, "with features": world.features}
+    asked = {
+        "a tensor": world.server.tensors,
+        "without features": world.server.columns,
+        "with features": world.server.features,
+    }
     with ExitStack() as beside:
         peer = beside.enter_context(mlserver.running(world.settings, world.files[models.TENSOR][0]))
-        floor = beside.enter_context(echo(world.settings, world.features.target))
+        floor = beside.enter_context(echo(world.settings, world.server.features.target))
         measured = in_turn([*asked.values(), peer, floor], Load(seconds, 1), ROUNDS)
     names = [*asked, "a tensor", "nothing computed"]
     rows = [row(f"latency: 1 client, {name}", one) for name, one in zip(names, measured, strict=True)]
@@ -83,7 +93,7 @@ def latency(world: World, seconds: float) -> Found:
 
 def batch(world: World, seconds: float) -> Found:
     """Batches of 1,000 rows from one client, beside ONNX Runtime without a server."""
-    ours = world.server("bighead", models.INFER, models.TENSOR, models.infer_request(BATCH))
+    ours = world.server.asked(models.INFER, models.TENSOR, models.infer_request(BATCH))
     alone: list[float] = []
     served: list[Measured] = []
     with bare_onnx(world, BATCH) as floor:
@@ -105,16 +115,28 @@ def batch(world: World, seconds: float) -> Found:
 
 
 def observing(world: World, seconds: float) -> Found:
-    """What the log, the counts and the traces cost: the whole server beside one without them."""
-    with bare(world, models.COLUMNS) as floor:
-        measured = in_turn([world.columns, floor], Load(seconds, CLIENTS), ROUNDS)
-    rates = [one.seen.rate for one in measured]
-    cost = 1 - rates[0] / rates[1]
-    return Found(
-        [row(f"log and counts: {CLIENTS} clients, 1 row", one) for one in measured],
-        {"calls/s with log and counts to without": rates[0] / rates[1]},
-        {"log and counts cost less than 10 %": cost < 0.1},
-    )
+    """What the log, the counts and the traces cost: the whole server, and with traces, beside one without them."""
+    with ExitStack() as beside:
+        floor = beside.enter_context(bare(world.settings, world.files, models.COLUMNS))
+        endpoint = beside.enter_context(collector())
+        servers = [floor, world.server.columns]
+        for share in TRACED:
+            traced = server(world.settings, f"bighead, {share:.0%} traced", 1, tracing(endpoint, share))
+            servers.append(beside.enter_context(traced).columns)
+        measured = in_turn(servers, Load(seconds, CLIENTS), ROUNDS)
+    least, *rates = (one.seen.rate for one in measured)
+    ratios = {f"calls/s of {one.what} to without": rate / least for one, rate in zip(measured[1:], rates, strict=True)}
+    goals = {f"log, counts and {TRACED[0]:.0%} of traces cost less than 10 %": rates[1] > 0.9 * least}
+    return Found([row(f"observing: {CLIENTS} clients, 1 row", one) for one in measured], ratios, goals)
+
+
+def tracing(endpoint: str, share: float) -> dict[str, str]:
+    """The variables that let a server trace a share of its requests."""
+    return {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
+        "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+        "OTEL_TRACES_SAMPLER_ARG": str(share),
+    }
 
 
 def check_same(ours: Counted, peer: Counted) -> None:

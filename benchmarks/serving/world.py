@@ -1,72 +1,83 @@
-"""The platform that the rows are measured on: a model server with its models, and the servers beside it."""
+"""The platform that the rows are measured on: models that are deployed, model servers, and the servers beside them."""
 
 import json
 import subprocess
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.request import urlopen
 
 from benchmarks import purchases
 from benchmarks.load import Target
 from benchmarks.predictions import ask
 from benchmarks.serving import models
-from benchmarks.serving.counts import Counted, answers_of
+from benchmarks.serving.counts import Counted, total
 from benchmarks.stack import answer_of, process, say, stack
-from bighead.client.models import ModelsClient
+from bighead import health
 from bighead.client.visibility import Visibility
 from bighead.config import Settings
-from bighead.errors import PlatformError
 from bighead.events.types import ModelRecord
 from bighead.local.parts import INFRASTRUCTURE
-from bighead.local.platform import Platform
 from bighead.local.ports import free_settings
+from bighead.testing import eventually
 
 PURCHASES = 20_000
 _VISIBLE_S = 300.0
+_READY_S = 90.0
+Files = Mapping[str, tuple[Path, ModelRecord]]
 
 
 @dataclass(frozen=True)
-class World:
-    """A platform, the processes of its model server, and the files of its models with their records."""
+class Server:
+    """A model server of one or several processes that share its ports."""
 
     settings: Settings
     pids: Sequence[int]
-    files: dict[str, tuple[Path, ModelRecord]]
+    what: str
 
-    def server(self, what: str, method: str, model: str, request: bytes) -> Counted:
-        """The platform's model server, asked for one model."""
+    def asked(self, method: str, model: str, request: bytes) -> Counted:
+        """The server with what is asked of it."""
         target = Target(self.settings.grpc, method, [request])
-        return Counted(what, self.pids, target, answers_of(self.settings, model))
-
-    def two_versions(self) -> list[int]:
-        """The numbers of two versions of the model of columns that are in memory, the one that answers first."""
-        view = ModelsClient(self.settings, "benchmarks").show(models.COLUMNS)
-        numbers = [version.number for version in view.state.versions]
-        if len(numbers) == 1:
-            numbers += models.deploy(self.settings, models.COLUMNS, [models.column_model(self.settings, None, seed=8)])
-        return numbers[::-1]
+        return Counted(self.what, self.pids, target, lambda: self._answered(model))
 
     @property
     def tensors(self) -> Counted:
         """Asked for a row as a tensor."""
-        return self.server("bighead", models.INFER, models.TENSOR, models.infer_request(1))
+        return self.asked(models.INFER, models.TENSOR, models.infer_request(1))
 
     @property
     def columns(self) -> Counted:
         """Asked for a row of columns."""
-        return self.server("bighead", models.PREDICT, models.COLUMNS, models.columns_request())
+        return self.asked(models.PREDICT, models.COLUMNS, models.columns_request())
 
     @property
     def features(self) -> Counted:
         """Asked for a row of features."""
-        return self.server("bighead", models.PREDICT, models.FEATURES, models.features_request())
+        return self.asked(models.PREDICT, models.FEATURES, models.features_request())
+
+    def _answered(self, model: str) -> int:
+        """Requests for a model that its processes say they answered."""
+        count = 0
+        for index in range(len(self.pids)):
+            with urlopen(f"http://{self.settings.probe_of(index)}/metrics", timeout=10) as page:
+                count += total(page.read().decode(), "bighead_requests_total", model=model, outcome="answered")
+        return count
+
+
+@dataclass(frozen=True)
+class World:
+    """A platform with deployed models, their files, and a model server of one process."""
+
+    settings: Settings
+    files: Files
+    server: Server
 
 
 @contextmanager
 def world(wanted: Sequence[str]) -> Iterator[World]:
     """A platform that serves these models; what no row needs is stopped, so that it takes no time from the server."""
-    with stack((*INFRASTRUCTURE, "worker", "materializer", "server")) as platform:
+    with stack((*INFRASTRUCTURE, "worker", "materializer")) as platform:
         settings = platform.settings
         if models.FEATURES in wanted:
             _fill(settings)
@@ -74,24 +85,52 @@ def world(wanted: Sequence[str]) -> Iterator[World]:
         (settings.home / "models").mkdir(parents=True, exist_ok=True)
         files = {name: _model(settings, name) for name in wanted}
         for name, file in files.items():
-            models.deploy(settings, name, [file])
+            models.deploy(settings, name, file)
         platform.supervisor.stop_parts(["worker", "materializer"])
-        with process(settings, "streams", "--only", "registry"):
-            yield World(settings, _pids(platform), files)
+        with process(settings, "streams", "--only", "registry"), server(settings, "bighead") as one:
+            yield World(settings, files, one)
 
 
 @contextmanager
-def bare(found: World, model: str) -> Iterator[Counted]:
+def server(
+    settings: Settings, what: str, processes: int = 1, environment: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    """A model server that follows the platform's log, ready, on ports of its own."""
+    free = free_settings(settings.home)
+    shared = replace(settings, grpc=free.grpc, http=free.http, probe=free.probe, share_ports=True)
+    name = what.replace(" ", "-")
+    with ExitStack() as running:
+        started = [
+            running.enter_context(
+                process(
+                    replace(shared, server_name=f"{name}-{index}", probe=shared.probe_of(index)),
+                    "serving",
+                    environment=environment,
+                )
+            )
+            for index in range(processes)
+        ]
+        for index in range(processes):
+            eventually(lambda index=index: health.check_server(name, index, shared).ok, _READY_S, 0.1)  # type: ignore[misc]
+        yield Server(shared, [one.pid for one in started], what)
+
+
+@contextmanager
+def bare(settings: Settings, files: Files, model: str) -> Iterator[Counted]:
     """The same model in a server without log, counts and platform."""
-    path, record = found.files[model]
-    address, folder = free_settings(found.settings.home).grpc, found.settings.home / "bare"
+    path, record = files[model]
+    address, folder = free_settings(settings.home).grpc, settings.home / "bare"
     folder.mkdir(exist_ok=True)
     text = folder / f"{model}.json"
     text.write_text(json.dumps(record.to_record()))
-    with process(found.settings, "benchmarks.serving.bare", address, model, str(path), str(text)) as running:
-        answer_of(running, found.settings)
-        asked = found.tensors if model == models.TENSOR else found.columns
-        target = Target(address, asked.target.method, asked.target.requests)
+    with process(settings, "benchmarks.serving.bare", address, model, str(path), str(text)) as running:
+        answer_of(running, settings)
+        method, request = (
+            (models.INFER, models.infer_request(1))
+            if model == models.TENSOR
+            else (models.PREDICT, models.columns_request())
+        )
+        target = Target(address, method, [request])
         ask(target)  # raises where it is answered with an error, which nobody counts here
         yield Counted("bighead without log and counts", [running.pid], target, None)
 
@@ -127,10 +166,3 @@ def _fill(settings: Settings) -> None:
     with closing(Visibility(settings)) as visibility:
         visibility.wait(purchases.create(settings).positions, _VISIBLE_S)
         visibility.wait(purchases.fill(settings, PURCHASES), _VISIBLE_S)
-
-
-def _pids(platform: Platform) -> list[int]:
-    (server,) = platform.status(["server"])
-    if server.pid is None:
-        raise PlatformError(f"the model server has no process: {server.health.detail}")
-    return [server.pid]

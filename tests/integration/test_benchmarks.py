@@ -20,7 +20,7 @@ from benchmarks.serving import h2load, models
 from benchmarks.serving.counts import in_turn
 from benchmarks.serving.h2load import Load
 from benchmarks.serving.rows import row
-from benchmarks.serving.world import World, bare, echo
+from benchmarks.serving.world import bare, echo
 from bighead.local.ports import free_settings
 
 pytestmark = pytest.mark.slow
@@ -72,8 +72,7 @@ def test_serving(tmp_path: Path) -> None:
     """The model server without a platform, beside the echo: what every row of the benchmark is made of."""
     settings = free_settings(tmp_path)
     model = models.tensor_model(tmp_path)
-    found = World(settings, [], {models.TENSOR: model})
-    with bare(found, models.TENSOR) as server, echo(settings, server.target) as floor:
+    with bare(settings, {models.TENSOR: model}, models.TENSOR) as server, echo(settings, server.target) as floor:
         measured = in_turn([server, floor], Load(1.0, clients=2), rounds=1)
     check(Report("serving", "", [row("1 row", one) for one in measured], {}), 2)
 
