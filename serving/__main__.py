@@ -23,6 +23,7 @@ from bighead.events.dead_letters import DeadLetters
 from bighead.events.guard import Guard
 from bighead.events.topics import MONITORING, PREDICTIONS, SERVING_EVENTS, topic_name
 from bighead.events.types import MetricComputed, ModelRecord, ServerStarted, ServerStopped
+from bighead.inference.folders import sweep
 from bighead.inference.loading import load
 from bighead.inference.model import LoadedModel
 from bighead.inference.trial import try_out
@@ -103,6 +104,8 @@ class Server:
 
         It listens at once; where it shares its ports only then, for others answer until it can.
         """
+        for left in await asyncio.to_thread(sweep):
+            _log.info("removed %s, which a server that was killed has left", left)
         self._log.start()
         self._measures.start()
         if self._probe is not None:
@@ -143,7 +146,7 @@ class Server:
         await asyncio.to_thread(self._catalog.stop)
         await self._store.close()
         if self._tracing is not None:
-            await asyncio.to_thread(self._tracing.stop)
+            await asyncio.to_thread(self._tracing.stop, FLUSH_S)
         if self._probe is not None:
             await self._probe.stop(0)
         _log.info("stopped; %d predictions dropped, %d not published", self._log.dropped, self._log.failed)

@@ -3,6 +3,7 @@
 Requests are parsed here and not by the framework, which would answer undecodable bytes with INTERNAL.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from importlib.metadata import version as package_version
@@ -16,9 +17,11 @@ from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection
 
 from bighead.client.proto import features_pb2, inference_pb2, prediction_pb2
+from bighead.config import split_address
 from bighead.errors import BigheadError, ConfigError, InvalidInput
 from serving import messages, rows
 from serving.codes import Code, code, details
+from serving.listening import stop_listening
 from serving.observing import REQUEST_ID, Observer, ended, identify, shown
 from serving.predictor import Predictor
 from serving.security import Tls, TokenInterceptor, Tokens
@@ -33,6 +36,8 @@ _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
 )
+_HANDSHAKE_S = 0.2
+"""How long those who have just connected have for their handshake."""
 PUSHBACK = "grpc-retry-pushback-ms"
 """The trailer by which gRPC's own retries know when to try again."""
 
@@ -59,6 +64,7 @@ class GrpcServer:
         share_port: bool = False,
     ) -> None:
         self._address = address
+        self._share_port = share_port
         self._tls = tls
         self._health = health.HealthServicer()
         options = (*_OPTIONS, ("grpc.so_reuseport", int(share_port)))
@@ -88,6 +94,10 @@ class GrpcServer:
 
     async def stop(self, grace_s: float) -> None:
         """Says NOT_SERVING, takes no new call, lets those under way end within the time."""
+        if self._share_port:
+            # gRPC tells its clients to go before it closes its listener, and they would come back to it, to be reset.
+            stop_listening(split_address(self._address, "BIGHEAD_GRPC")[1])
+            await asyncio.sleep(_HANDSHAKE_S)
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace_s)
 

@@ -4,6 +4,8 @@ Imported only where traces are on: the packages are the extra `tracing`. Samplin
 attributes are the SDK's, which reads OTEL_* itself.
 """
 
+import logging
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from importlib.metadata import version as package_version
@@ -16,6 +18,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from serving.observing import Seen
 
+_log = logging.getLogger(__name__)
 SERVICE = "bighead-server"
 _UNNAMED = "unknown_service"
 
@@ -25,6 +28,8 @@ class Tracing:
 
     def __init__(self, exporter: SpanExporter, server: str) -> None:
         version = package_version("bighead")
+        # It has a line for every span that finds its queue full; that the collector is gone is said by the exporter.
+        logging.getLogger("opentelemetry.sdk._shared_internal").setLevel(logging.ERROR)
         self._provider = TracerProvider(resource=_resource(server, version), shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("bighead.serving", version)
@@ -64,9 +69,13 @@ class Tracing:
         context = trace.get_current_span().get_span_context()
         return f"{context.trace_id:032x}" if context.is_valid else None
 
-    def stop(self) -> None:
-        """Exports what is left; a collector that does not answer holds it up for seconds at the most."""
-        self._provider.shutdown()
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """Exports what is left, as far as the time allows: the SDK would wait longer for a collector that is gone."""
+        ending = threading.Thread(target=self._provider.shutdown, name="traces-end", daemon=True)
+        ending.start()
+        ending.join(timeout_s)
+        if ending.is_alive():
+            _log.warning("spans may be missing: they could not be exported within %g s", timeout_s)
 
 
 def exporter_of(protocol: str) -> SpanExporter:

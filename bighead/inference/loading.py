@@ -7,7 +7,6 @@ import ctypes
 import json
 import logging
 import math
-import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,6 +18,7 @@ from bighead.artifacts import fetch
 from bighead.errors import ArtifactError, InvalidInput
 from bighead.events.types import ModelRecord
 from bighead.inference.datatypes import Array
+from bighead.inference.folders import loading_folder
 from bighead.inference.model import LoadedModel
 from bighead.inference.outline import check_file
 from bighead.inference.runtime import ort, ort_state
@@ -131,9 +131,9 @@ def prove(name: str, version: int, path: Path, record: ModelRecord, steps: Steps
 def _load(
     name: str, version: int, record: ModelRecord, steps: Steps, trial: Trial | None, room_bytes: int | None
 ) -> LoadedModel:
-    with tempfile.TemporaryDirectory(prefix="bighead-model-") as folder:
+    with loading_folder() as folder:
         with steps.step("fetch"):
-            path = fetch(record.artifact_uri, record.artifact_sha256, record.artifact_size, Path(folder))
+            path = fetch(record.artifact_uri, record.artifact_sha256, record.artifact_size, folder)
         with steps.step("verify"):
             check_file(path)
         needed = 0

@@ -8,6 +8,7 @@ from dataclasses import replace
 import grpc
 import pytest
 
+from bighead.client.fleet import live_servers
 from bighead.client.predict import PredictionClient
 from bighead.client.proto.prediction_pb2 import PredictRequest, PredictResponse
 from bighead.config import Settings
@@ -34,9 +35,14 @@ def another(settings: Settings) -> Settings:
 def test_a_server_that_dies_behind_a_client_with_retries_loses_no_request(registry: Registry) -> None:
     first, second = registry.settings, another(registry.settings)
     registry.register("times", 1, times_stored(folder_of(first), 2.0))
-    registry.deploy("times", 1)
-    with serving(first) as victim, serving(second):
+    deployed = registry.deploy("times", 1)
+    with serving(first) as victim, serving(second) as other:
+        assert [beat.server for beat in live_servers(first)] == ["server-1", "server-2"]
         answered = asyncio.run(ask_while(f"ipv4:{first.grpc},{second.grpc}", victim.kill))
+        eventually(lambda: [beat.server for beat in live_servers(first)] == ["server-2"], 10)
+        assert live_servers(second)[0].live["times"] == [1, deployed]
+        other.stop()
+    assert live_servers(second) == [], "a server that is stopped says so"
     assert answered["before"] > 50 and answered["after"] > 50
 
 

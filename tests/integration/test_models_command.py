@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from click.testing import CliRunner, Result
 
 from bighead import config
 from bighead.cli import main
+from bighead.client.fleet import Heartbeat
 from bighead.client.publish import Publisher
 from bighead.clock import wall_clock_ms
 from bighead.config import Settings
@@ -73,6 +75,7 @@ def report_as_a_server(settings: Settings, following: Iterator[Message]) -> None
 
 class Shell:
     def __init__(self, settings: Settings, folder: Path) -> None:
+        self.settings = settings
         self._environment = config.variables(settings)
         self.record, self.artifact = folder / "record.json", folder / "model.onnx"
         fields = {name: value for name, value in GOOD_RECORD.to_record().items() if not name.startswith("artifact_")}
@@ -125,6 +128,50 @@ def test_a_model_goes_live_back_and_is_explained(shell: Shell) -> None:
     history = json.loads(shell.said("show", "delay", "--json"))["history"]
     third = str(history[3]["at_ms"])
     assert json.loads(shell.said("show", "delay", "--as-of", third, "--json"))["live"] == 2
+
+
+def test_a_deployment_waits_for_every_server_that_lives_and_names_the_others(shell: Shell) -> None:
+    for _ in range(BROKEN):
+        shell.register()
+    settings = shell.settings
+    with redis.Redis.from_url(settings.redis) as store:
+        for server in ("s1", "s2"):
+            for name, *arguments in Heartbeat(server, "127.0.0.1:1", {}, 0).commands(settings.topic_prefix):
+                store.execute_command(name, *arguments)
+        store.persist(f"bh:{settings.topic_prefix}:server:s2")
+        late = shell.run("deploy", "delay", "1", "--reason", "first", "--timeout", "2", "--json")
+        assert late.exit_code == 3
+        assert "within 2 s no report came from s2; servers that answer with it: s1" in late.stderr
+        assert [(one["server"], one["serves"]) for one in json.loads(late.stdout)["servers"]] == [
+            ("s1", True),
+            ("s2", False),
+        ]
+        for name, *arguments in Heartbeat("s1", "127.0.0.1:1", {}, 0).commands(settings.topic_prefix):
+            store.execute_command(name, *arguments)
+        broken = shell.run("deploy", "delay", str(BROKEN), "--reason", "untested", "--timeout", "2")
+        assert broken.exit_code == 4
+        assert "s1 does NOT answer with it, version 2 answers on: step 'golden' failed: row 0" in broken.stdout
+        store.delete(f"bh:{settings.topic_prefix}:server:s2")
+    assert "s1 answers with it" in shell.said("deploy", "delay", "1", "--reason", "s2 is gone")
+
+
+def test_a_model_is_signed_and_partitioned(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "models.key"
+    public = json.loads(shell.said("keygen", str(path), "--json"))["public_key"]
+    shell.register()
+    monkeypatch.setenv("BIGHEAD_SIGNING_KEY_FILE", str(path))
+    shell.register()
+    assert f"signed by      {public}" in shell.said("show", "delay", "2")
+    assert "signed by      nobody" in shell.said("show", "delay", "1")
+    shell.said("deploy", "delay", "1", "--reason", "first", "--no-wait")
+    shell.said("segments", "delay", "carrier=AA:2", "region=EU:1", "--reason", "by carrier")
+    shown = shell.said("show", "delay")
+    assert "segments: carrier=AA: version 2, region=EU: version 1, else the live version" in shown
+    assert "SegmentsChanged: carrier=AA to version 2, region=EU to version 1" in shown
+    refused = shell.run("segments", "delay", "carrier=AA:9", "--reason", "typo")
+    assert (refused.exit_code, "has no version 9" in refused.output) == (4, True)
+    shell.said("segments", "delay", "--none", "--reason", "one again")
+    assert "segments:" not in shell.said("show", "delay")
 
 
 def test_failures_have_a_reason_and_an_exit_code(shell: Shell) -> None:

@@ -1,6 +1,7 @@
 """Model servers that share their ports: all of them answer, and they are replaced without a lost request."""
 
 import asyncio
+import json
 from dataclasses import replace
 
 import httpx
@@ -41,7 +42,7 @@ async def ask_while_restarted(platform: Platform) -> SteadyLoad:
 
 
 def test_processes_of_one_port_are_replaced_under_load_without_a_lost_request(ready_settings: Settings) -> None:
-    settings = replace(ready_settings, server_processes=2)
+    settings = replace(ready_settings, server_processes=2, log_format="json", log_requests=True)
     registry, platform = Registry(settings), Platform(settings)
     registry.register("times", 1, times_stored(folder_of(settings), 2.0))
     registry.deploy("times", 1)
@@ -55,6 +56,10 @@ def test_processes_of_one_port_are_replaced_under_load_without_a_lost_request(re
     finally:
         platform.down()
     assert load.wrong == []
+    lines = [json.loads(line) for line in platform.log_file("server").read_text().splitlines() if line[:1] == "{"]
+    asked = [line for line in lines if line["logger"] == "serving.requests"]
+    assert {line["code"] for line in asked if "Predict" in line["request"]} <= {"OK", "CANCELLED"}
+    assert all(line["request_id"] for line in asked if line["request"] == "POST /predict")
     assert set(before) == {"server", "server-2"}
     assert not {*before.values()} & {*after.values()}
     started = {event.server for event in registry.told(SERVING_EVENTS, ServerStarted)}
@@ -62,5 +67,5 @@ def test_processes_of_one_port_are_replaced_under_load_without_a_lost_request(re
 
 
 def test_a_restart_of_what_does_not_run_is_refused(settings: Settings) -> None:
-    with pytest.raises(PlatformError, match=r"server does not run in .*; start it: bighead up"):
+    with pytest.raises(PlatformError, match=r"server does not run from .*; start it: bighead up"):
         Platform(settings).restart_servers()

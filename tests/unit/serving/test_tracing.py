@@ -1,6 +1,7 @@
 """Traces as a collector receives them: by OTLP, over gRPC and HTTP, continued from the caller."""
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -60,7 +61,7 @@ def said(span: Span) -> dict[str, Any]:
 def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
     """Listens for OTLP over gRPC, where the variables say."""
     kept, server = Collector(), grpc.server(ThreadPoolExecutor(2))
-    otlp_grpc.add_TraceServiceServicer_to_server(kept, server)
+    otlp_grpc.add_TraceServiceServicer_to_server(kept, server)  # type: ignore[no-untyped-call]
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
@@ -88,7 +89,9 @@ def call(address: str, path: str, request: Any, kind: Any, **metadata: str) -> A
         ask = channel.unary_unary(
             path, request_serializer=type(request).SerializeToString, response_deserializer=kind.FromString
         )
-        return ask(request, metadata=[(name.replace("_", "-"), value) for name, value in metadata.items()], timeout=10)
+        return ask(
+            request, metadata=tuple((name.replace("_", "-"), value) for name, value in metadata.items()), timeout=10
+        )
 
 
 def test_a_request_is_a_child_of_its_caller_and_has_features_and_model_below(
@@ -182,6 +185,22 @@ def test_http_requests_are_continued_and_exported_over_http(tmp_path: Path, monk
     assert (attributes["http.route"], attributes["http.response.status_code"]) == ("/predict", 200)
     assert attributes["bighead.model"] == "mixed"
     assert said(kept.of("POST /v2/models/{model}/infer"))["http.response.status_code"] == 404
+
+
+def test_a_collector_that_is_gone_holds_up_neither_requests_nor_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "1")
+    monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1")
+    tracing = Tracing(exporter_of("http/protobuf"), "server-1")
+    with running(predictor(tmp_path, tracing)) as at:
+        for _ in range(5):
+            call(at.grpc, "/bighead.v1.Prediction/Predict", entities(), prediction_pb2.PredictResponse)
+    started = time.monotonic()
+    tracing.stop(timeout_s=0.2)
+    assert time.monotonic() - started < 2
+    assert "Queue full" not in caplog.text
 
 
 @pytest.mark.parametrize(
