@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from bighead.errors import Overloaded
+from serving.batching import Batches
 
 MOST_IN_FLIGHT = 256
 """Requests of one model between their arrival and their answer. Beyond it waiting costs more than asking again."""
@@ -17,7 +18,7 @@ class Gate:
     def __init__(self, model: str, most: int) -> None:
         self.in_flight = 0
         self.refused = 0
-        self.pool = ThreadPoolExecutor(THREADS, thread_name_prefix=f"inference-{model}")
+        self.pool = Batches(ThreadPoolExecutor(THREADS, thread_name_prefix=f"inference-{model}"), THREADS)
         self._model = model
         self._most = most
 

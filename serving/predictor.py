@@ -3,7 +3,6 @@
 Knows models, features and the prediction log by what they do; knows no Kafka, Redis, ONNX or gRPC.
 """
 
-import asyncio
 import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +19,7 @@ from bighead.inference.datatypes import Array
 from bighead.inference.model import LoadedModel
 from bighead.inference.signature import MAX_ROWS, Row, Value, output_rows
 from serving.admission import Gates
+from serving.batching import Batches
 from serving.measures import Measures
 from serving.observing import Observer
 from serving.shadow import Shadows
@@ -120,7 +120,7 @@ class Predictor:
         self.shadows = Shadows()
         self.measures = Measures()
         self.gates = Gates()
-        self._aside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="shadow")
+        self._aside = Batches(ThreadPoolExecutor(max_workers=1, thread_name_prefix="shadow"), 1)
 
     async def infer(
         self,
@@ -187,7 +187,7 @@ class Predictor:
         self._log.offer(await self._answer(job, answer.ids, self._aside, known))
 
     async def _answer(
-        self, job: _Job, ids: list[str], pool: ThreadPoolExecutor, known: Sequence[FeatureRow] | None = None
+        self, job: _Job, ids: list[str], pool: Batches, known: Sequence[FeatureRow] | None = None
     ) -> Answer:
         started, loaded, entities = perf_counter_ns(), job.model, job.entities
         try:
@@ -264,21 +264,16 @@ class Predictor:
         tensors: Mapping[str, Array],
         rows: int,
         expiry: int | None,
-        pool: ThreadPoolExecutor,
+        pool: Batches,
         *,
         inline: bool = True,
     ) -> list[Array]:
-        """Runs it here where that is quick and `inline` allows it, else on a thread of the pool."""
+        """Runs it here where that is quick and `inline` allows it, else on a thread, with others that wait for one."""
         _require_time(loaded, expiry)
         with self.observer.stage("model", model=loaded.name, version=loaded.version):
             if inline and rows <= loaded.inline_rows:
                 return loaded.run(tensors)
-            return await asyncio.get_running_loop().run_in_executor(pool, _run_in_time, loaded, tensors, expiry)
-
-
-def _run_in_time(loaded: LoadedModel, tensors: Mapping[str, Array], expiry: int | None) -> list[Array]:
-    _require_time(loaded, expiry)  # it may have waited for a thread
-    return loaded.run(tensors)
+            return await pool.run(loaded, tensors, rows, expiry)
 
 
 def _require_time(loaded: LoadedModel, expiry: int | None) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 from bighead.artifacts import fetch
 from bighead.errors import ArtifactError, InvalidInput
 from bighead.events.types import ModelRecord
+from bighead.inference.batches import ALONE, batch_rows
 from bighead.inference.datatypes import Array
 from bighead.inference.folders import loading_folder
 from bighead.inference.model import LoadedModel
@@ -124,8 +125,10 @@ def prove(name: str, version: int, path: Path, record: ModelRecord, steps: Steps
     with steps.step("golden"):
         tensors = _check_golden(record, signature, run)
     with steps.step("warm"):
-        inline_rows = _warm(tensors, run)
-    return LoadedModel(name, version, signature, record.join, run, inline_rows)
+        one_s = _warm(tensors, run)
+        inline_rows = min(_MAX_INLINE_ROWS, int(_INLINE_S / one_s))
+        together = ALONE if inline_rows else batch_rows(signature, tensors, run, one_s)  # what is quick never waits
+    return LoadedModel(name, version, signature, record.join, run, inline_rows, batch_rows=together)
 
 
 def _load(
@@ -222,12 +225,12 @@ def _equal(wanted: Any, found: Any, tolerance: float) -> bool:
     return bool(wanted == found or abs(wanted - found) <= tolerance)
 
 
-def _warm(tensors: dict[str, Array], run: Run) -> int:
-    """Runs the model until its first-call costs are paid; the rows that it answers within the inline budget."""
+def _warm(tensors: dict[str, Array], run: Run) -> float:
+    """Runs the model until its first-call costs are paid; the seconds that one row then takes."""
     first = {name: array[:1] for name, array in tensors.items()}
     seconds = []
     for _ in range(_WARM_RUNS):
         started = perf_counter()
         run(first)
         seconds.append(perf_counter() - started)
-    return min(_MAX_INLINE_ROWS, int(_INLINE_S / max(min(seconds), 1e-9)))
+    return max(min(seconds), 1e-9)

@@ -11,7 +11,8 @@ from bighead.inference.signature import Signature
 class LoadedModel:
     """A proven version in memory. Up to `inline_rows` it is run on the event loop: a thread hop would cost more.
 
-    memory_bytes: what its trial took; 0 where it had none.
+    memory_bytes: what its trial took; 0 where it had none. batch_rows: up to so many rows of several requests may be
+    run together, and it pays; 1 where they may not, or it does not.
     """
 
     name: str
@@ -21,3 +22,4 @@ class LoadedModel:
     run: Callable[[Mapping[str, Array]], list[Array]]
     inline_rows: int
     memory_bytes: int = 0
+    batch_rows: int = 1
