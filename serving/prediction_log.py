@@ -8,7 +8,7 @@ import queue
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
-from time import monotonic
+from time import monotonic, sleep
 from typing import Protocol, TypeVar
 
 from bighead.errors import BigheadError
@@ -21,6 +21,8 @@ from serving.predictor import Answer, canonical_entity
 _log = logging.getLogger(__name__)
 CAPACITY_ROWS = 20_000
 _LOGGED_EVERY = 1000
+_GATHER_S = 0.01
+_OK = Status.OK  # looking up a member of an enumeration takes longer than comparing with it
 T = TypeVar("T")
 
 
@@ -86,16 +88,28 @@ class PredictionLog:
             _log.warning("predictions may be missing from %s: %s", self._topic, error)
 
     def _run(self) -> None:
+        """Gathers for a moment what comes: woken for each, it would contend with every request for the interpreter."""
         while (answer := self._queue.get()) is not None:
-            for event in served(answer, self._server):
-                if not chosen(event.prediction_id, self._share):
-                    continue
+            sleep(_GATHER_S)
+            while answer is not None:
+                self._write(answer)
                 try:
-                    event = without(event, self._redacted)
-                    self._publisher.publish(event, key=event.entity, topic=self._topic, traceparent=answer.traceparent)
-                except Exception as error:  # noqa: BLE001 - one prediction must not end the log of all others
-                    self._count_failure(error)
-            self._taken_rows += len(answer.ids)
+                    answer = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+            else:
+                return
+
+    def _write(self, answer: Answer) -> None:
+        for event in served(answer, self._server):
+            if not chosen(event.prediction_id, self._share):
+                continue
+            try:
+                event = without(event, self._redacted)
+                self._publisher.publish(event, key=event.entity, topic=self._topic, traceparent=answer.traceparent)
+            except Exception as error:  # noqa: BLE001 - one prediction must not end the log of all others
+                self._count_failure(error)
+        self._taken_rows += len(answer.ids)
 
     def _count_failure(self, error: Exception) -> None:
         self.failed += 1
@@ -137,7 +151,7 @@ def served(answer: Answer, server: str) -> Iterator[PredictionServed]:
             join=answer.join,
             features=features,
             collections=collections,
-            statuses={name: str(status) for name, status in row.statuses.items() if status != Status.OK},
+            statuses={name: str(status) for name, status in row.statuses.items() if status != _OK},
             feature_epochs=answer.feature_epochs,
             inputs=entity.inputs,
             outputs={

@@ -38,10 +38,11 @@ class Publisher:
         self._source = source
         self._clock_ms = clock_ms
         self._sender = Sender(settings)
+        self._belong: set[tuple[str, str]] = set()
 
     def publish(self, event: Event, *, key: str, topic: str, traceparent: str | None = None) -> Delivery:
         """Sends a platform event to one of the platform's topics."""
-        check_belongs(self._settings.topic_prefix, topic, event.FULL_NAME)
+        self._check_once(topic, event.FULL_NAME)
         value = self.codec.encode(event, topic)
         return self._send(topic, event.FULL_NAME, key, value, event.time_ms, traceparent)
 
@@ -56,7 +57,7 @@ class Publisher:
         traceparent: str | None = None,
     ) -> Delivery:
         """Sends a user's event, or a platform event as a plain record; `time_ms` is when it happened."""
-        check_belongs(self._settings.topic_prefix, topic, full_name)
+        self._check_once(topic, full_name)
         self.codec.check_record(topic, full_name, record)
         value = self.codec.encode_record(topic, full_name, record)
         return self._send(topic, full_name, key, value, time_ms, traceparent)
@@ -64,6 +65,11 @@ class Publisher:
     def flush(self, timeout_s: float = 30.0) -> list[Position]:
         """Waits for every acknowledgement; for each partition written to since the last flush, its newest position."""
         return self._sender.flush(timeout_s)
+
+    def _check_once(self, topic: str, full_name: str) -> None:
+        if (topic, full_name) not in self._belong:
+            check_belongs(self._settings.topic_prefix, topic, full_name)
+            self._belong.add((topic, full_name))
 
     def _send(
         self, topic: str, full_name: str, key: str | None, value: bytes, time_ms: int, traceparent: str | None

@@ -10,6 +10,8 @@ from typing import Any
 
 from bighead.events.types import PredictionServed
 
+_COLLECTIONS = frozenset({list, dict})
+
 
 def chosen(prediction_id: str, share: float) -> bool:
     """Whether a prediction belongs to a share of all, 0 to 1, by a hash of its identity: the same ones each time."""
@@ -18,6 +20,8 @@ def chosen(prediction_id: str, share: float) -> bool:
 
 def split_features(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """Single values and nulls, and lists and maps as JSON text: the fields `features` and `collections`."""
+    if _COLLECTIONS.isdisjoint(map(type, values.values())):  # nearly always
+        return dict(values), {}
     collections = {
         name: json.dumps(value, separators=(",", ":"), ensure_ascii=False)
         for name, value in values.items()

@@ -7,6 +7,7 @@ have no other way to say "nothing known", and the status of the feature says it.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ MAX_ROWS = 10_000
 
 _INFINITE = {"FP16": 65520.0, "FP32": 3.4028235677973366e38}
 """From here on numbers are rounded to infinity."""
+_FLOAT = {float}
 _FEW = 8
 """Up to so many values are checked one by one, which is quicker than all at once."""
 
@@ -27,7 +29,7 @@ Value = bool | int | float | str | None
 Row = Mapping[str, Value]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Column:
     """One input or output. `shape` is the graph's, with -1 where the request chooses; the first is the batch."""
 
@@ -36,12 +38,12 @@ class Column:
     shape: tuple[int, ...]
     source: str
 
-    @property
+    @cached_property
     def dtype(self) -> np.dtype[np.generic]:
         """The numpy type of its values."""
         return DTYPES[self.datatype]
 
-    @property
+    @cached_property
     def scalar(self) -> bool:
         """Whether it holds one value per row."""
         return self.shape in ((-1,), (-1, 1))
@@ -61,7 +63,7 @@ class Column:
         return f"{self.datatype} {list(self.shape)}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Signature:
     """Inputs and outputs of one model version, in the order of the graph."""
 
@@ -73,7 +75,7 @@ class Signature:
         """Inputs that the online store gives."""
         return tuple(column for column in self.inputs if column.source == "feature")
 
-    @property
+    @cached_property
     def requested(self) -> tuple[Column, ...]:
         """Inputs that come with the request."""
         return tuple(column for column in self.inputs if column.source == "request")
@@ -93,21 +95,29 @@ class Signature:
 
     def tensors(self, features: Sequence[Row], inputs: Sequence[Row]) -> dict[str, Array]:
         """Input tensors of rows: their features as the store gave them, their inputs as `check_inputs` passed them."""
-        found = {}
-        for column in self.inputs:
-            rows = features if column.source == "feature" else inputs
-            try:
-                values = [row[column.name] for row in rows]
-                if column.source == "feature":
-                    _check_single(column, values)
-                found[column.name] = tensor_of(column, values)
-            except (KeyError, ValueError, TypeError, OverflowError) as error:
-                # Inputs were checked, so this is a feature that is gone or has another type than in training.
-                raise ArtifactError(
-                    f"feature {column.name!r} of the model is not {column.datatype} in the join as it is now "
-                    f"({type(error).__name__}: {error}); register a version that was trained on that join"
-                ) from error
+        found: dict[str, Array] = {}
+        for columns in self._together:
+            block = _block(columns, features, inputs)
+            if block is None:
+                found |= {column.name: _tensor(column, features, inputs) for column in columns}
+            else:
+                for column, values in zip(columns, block, strict=True):
+                    found[column.name] = values.reshape((-1, *column.shape[1:]))
+        for column in self._apart:
+            found[column.name] = _tensor(column, features, inputs)
         return found
+
+    @cached_property
+    def _together(self) -> tuple[tuple[Column, ...], ...]:
+        """Floating columns of one value a row, by datatype: one array holds all of them."""
+        floating = [column for column in self.inputs if column.dtype.kind == "f" and column.scalar]
+        datatypes = dict.fromkeys(column.datatype for column in floating)
+        return tuple(tuple(one for one in floating if one.datatype == datatype) for datatype in datatypes)
+
+    @cached_property
+    def _apart(self) -> tuple[Column, ...]:
+        together = {column.name for columns in self._together for column in columns}
+        return tuple(column for column in self.inputs if column.name not in together)
 
     def check_inputs(self, rows: Sequence[Row], taken: frozenset[str] = frozenset()) -> None:
         """Refuses values of a request that are missing, unknown or of another type than the signature's.
@@ -161,7 +171,34 @@ def checked_tensor(column: Column, values: Sequence[Any]) -> Array:
         raise InvalidInput(f"column {column.name!r}: expected {column.datatype}; {error}") from error
 
 
+def _block(columns: Sequence[Column], features: Sequence[Row], inputs: Sequence[Row]) -> Array | None:
+    """The values of several floating columns, a line for each; None where one does not fit, whichever it is."""
+    try:
+        values = [[row[one.name] for row in (features if one.source == "feature" else inputs)] for one in columns]
+        with np.errstate(over="ignore"):  # as in `tensor_of`; numpy makes NaN of None by itself
+            block: Array = np.array(values, dtype=columns[0].dtype)
+    except (KeyError, ValueError, TypeError, OverflowError):
+        return None
+    return block if block.ndim == 2 else None
+
+
+def _tensor(column: Column, features: Sequence[Row], inputs: Sequence[Row]) -> Array:
+    try:
+        values = [row[column.name] for row in (features if column.source == "feature" else inputs)]
+        if column.source == "feature":
+            _check_single(column, values)
+        return tensor_of(column, values)
+    except (KeyError, ValueError, TypeError, OverflowError) as error:
+        # Inputs were checked, so this is a feature that is gone or has another type than in training.
+        raise ArtifactError(
+            f"feature {column.name!r} of the model is not {column.datatype} in the join as it is now "
+            f"({type(error).__name__}: {error}); register a version that was trained on that join"
+        ) from error
+
+
 def _check_values(column: Column, values: Sequence[Any]) -> None:
+    if column.datatype == "FP64" and set(map(type, values)) == _FLOAT:
+        return  # what most columns are; every float is one
     if len(values) <= _FEW or not _all_fit(column, values):
         for value in values:
             check_value(column, value)
