@@ -4,7 +4,8 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bighead import config, logs
@@ -27,6 +28,7 @@ from bighead.inference.folders import sweep
 from bighead.inference.loading import load
 from bighead.inference.model import LoadedModel
 from bighead.inference.trial import try_out
+from bighead.registry.keys import trusted_keys
 from serving import probe, rest
 from serving.deployments import DeploymentFollower
 from serving.grpc_server import GrpcServer
@@ -74,7 +76,8 @@ class Server:
         self._predictor = Predictor(reader, self._log, wall_clock_ms, observer)
         self._measures = MeasureReports(self._predictor.measures, name, self._report_metric, wall_clock_ms)
         budget = settings.model_memory_mb << 20
-        self._host = host = ModelHost(self._predictor, name, self._report, wall_clock_ms, load_after_trial, budget)
+        loader = partial(load_after_trial, trusted_keys(settings.model_keys))
+        self._host = host = ModelHost(self._predictor, name, self._report, wall_clock_ms, loader, budget)
         guard = Guard(codec, DeadLetters(settings, codec), f"server/{name}", settings)
         self._presence = Presence(self._store, prefix, name, self._heartbeat)
         self._ready = asyncio.Event()
@@ -194,10 +197,10 @@ def _tracing(server: str) -> "Tracing | None":
 
 
 def load_after_trial(
-    name: str, version: int, record: ModelRecord, room_bytes: int
+    trusted: Collection[str], name: str, version: int, record: ModelRecord, room_bytes: int
 ) -> tuple[LoadedModel, dict[str, float]]:
     """Loads a version as a server does."""
-    return load(name, version, record, try_out, room_bytes)
+    return load(name, version, record, try_out, room_bytes, trusted)
 
 
 async def serve(settings: Settings) -> None:

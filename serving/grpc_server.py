@@ -133,7 +133,7 @@ class _Methods:
     async def model_metadata(self, request: inference_pb2.ModelMetadataRequest, context: Context) -> Message:
         snapshot = self._predictor.snapshot
         model = snapshot.version(request.name, messages.wanted_of(request.version))
-        return messages.metadata(model, snapshot.models[request.name].versions)
+        return messages.metadata(model, snapshot.models[request.name])
 
     async def model_infer(
         self, request: inference_pb2.ModelInferRequest, context: Context
@@ -145,6 +145,7 @@ class _Methods:
             messages.tensors_of(request),
             messages.deadline_of(request, context.time_remaining()),
             messages.unit_of(request),
+            messages.given_of(request),
         )
         return messages.infer_response(request, answer)
 
@@ -170,6 +171,7 @@ class _Methods:
             messages.entities_of(request),
             request.as_of_ms if request.HasField("as_of_ms") else None,
             context.time_remaining(),
+            messages.segment_of(request),
         )
         return messages.predict_response(answer, explain=request.explain)
 
@@ -182,6 +184,7 @@ class _Methods:
             rows.entities_of(request),
             request.as_of_ms if request.HasField("as_of_ms") else None,
             context.time_remaining(),
+            messages.segment_of(request),
         )
         return rows.answer_of(request, answer)
 

@@ -15,7 +15,7 @@ from bighead.events.types import ModelLoaded, ModelLoadFailed, ModelRecord, Mode
 from bighead.inference.loading import LoadFailed, return_memory
 from bighead.inference.model import LoadedModel
 from bighead.registry.deployments import Deployment, Load, Swap, Unload, next_step
-from bighead.registry.state import Traffic
+from bighead.registry.state import Segments, Traffic
 from serving.predictor import Predictor
 from serving.snapshot import Served, Snapshot
 
@@ -33,7 +33,14 @@ class _Held:
     serving: int | None = None
     failed: set[int] = field(default_factory=set)
     traffic: Traffic | None = None
+    segments: Segments | None = None
     command_id: str = ""
+
+    @property
+    def in_use(self) -> frozenset[int]:
+        """Versions that requests may reach beside the one that serves."""
+        segments = self.segments.versions.values() if self.segments else ()
+        return (self.traffic.versions if self.traffic else frozenset()) | frozenset(segments)
 
 
 class ModelHost:
@@ -78,12 +85,26 @@ class ModelHost:
         held = self._held.setdefault(model, _Held())
         if wanted is None or wanted.traffic is None:
             held.traffic = None
+        if wanted is None:
+            held.segments = None
+        elif wanted.segments is not None and wanted.segments != held.segments:
+            held.failed.difference_update(wanted.segments.versions.values())  # setting them asks for another try
         if wanted is not None and wanted.command_id != held.command_id:
             held.command_id = wanted.command_id
             held.failed.discard(wanted.live)  # deploying a version again asks for another try
             if held.serving == wanted.live:
                 self._report_swap(model, held, wanted.live, wanted.live, 0)  # nothing to do, and who asked hears so
-        while step := next_step(wanted, held.versions, held.serving, held.failed):
+        self._step(model, held, wanted, live_only=live_only)
+        if wanted is None:
+            del self._held[model]
+        elif (held.traffic, held.segments) != (wanted.traffic, wanted.segments):
+            # Last: an arm or segment gets requests once its version was loaded or refused, and loses its old one then.
+            held.traffic, held.segments = wanted.traffic, wanted.segments
+            self._replace(model, held)
+            self._step(model, held, wanted, live_only=live_only)
+
+    def _step(self, model: str, held: _Held, wanted: Deployment | None, *, live_only: bool) -> None:
+        while step := next_step(wanted, held.versions, held.serving, held.failed, held.in_use):
             match step:
                 case Swap(version):
                     self._swap(model, held, version)
@@ -96,12 +117,6 @@ class ModelHost:
                 case _:
                     assert_never(step)
             self._stand_in(model, held, wanted)
-        if wanted is None:
-            del self._held[model]
-        elif held.traffic != wanted.traffic:
-            # Last: an arm gets requests once its version was loaded or refused.
-            held.traffic = wanted.traffic
-            self._replace(model, held)
 
     def _load(self, model: str, held: _Held, wanted: Deployment | None, version: int) -> None:
         if wanted is None:
@@ -181,5 +196,6 @@ class ModelHost:
         snapshot = self._predictor.snapshot
         models = {name: served for name, served in snapshot.models.items() if name != model}
         if held.serving is not None:
-            models[model] = Served(held.versions[held.serving], MappingProxyType(dict(held.versions)), held.traffic)
+            versions = MappingProxyType(dict(held.versions))
+            models[model] = Served(held.versions[held.serving], versions, held.traffic, held.segments)
         self._predictor.snapshot = Snapshot(MappingProxyType(models), snapshot.ready)

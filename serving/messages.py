@@ -1,5 +1,6 @@
 """Protobuf messages to the predictor's values and back, for the gRPC server. Pure translation."""
 
+import json
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,9 +14,9 @@ from bighead.features.plan import FeatureRow, Status
 from bighead.inference.datatypes import DTYPES, Array
 from bighead.inference.model import LoadedModel
 from bighead.inference.signature import MAX_ROWS, Column, Value
+from serving.answers import Answer, Entity, Given, Inference
 from serving.measures import Measures, VersionMeasures
-from serving.predictor import Answer, Entity, Inference
-from serving.snapshot import Snapshot, Wanted
+from serving.snapshot import Served, Snapshot, Wanted
 from serving.tensors import CONTENTS, check_name, from_contents, from_raw, to_contents, to_raw
 
 PLATFORM = "onnx_onnxruntime"
@@ -43,6 +44,22 @@ def unit_of(request: pb.ModelInferRequest) -> str | None:
     """What chooses the arm of a request over tensors: its parameter `unit`, else its id, where it has one."""
     unit = request.parameters["unit"].string_param if "unit" in request.parameters else ""
     return unit or request.id or None
+
+
+def given_of(request: pb.ModelInferRequest) -> Given:
+    """What a request over tensors says of its segment: its parameters."""
+    parameters = request.parameters
+
+    def value(key: str) -> object:
+        kind = parameters[key].WhichOneof("parameter_choice") if key in parameters else None
+        return None if kind is None else getattr(parameters[key], kind)
+
+    return value
+
+
+def segment_of(request: prediction_pb2.PredictRequest | prediction_pb2.PredictRowsRequest) -> Given:
+    """What a request for predictions says of its segment."""
+    return lambda key: read(request.segment[key]) if key in request.segment else None
 
 
 def deadline_of(request: pb.ModelInferRequest, remaining_s: float | None) -> float | None:
@@ -115,8 +132,10 @@ def check_parameters(place: str, parameters: Container[str]) -> None:
 def infer_response(request: pb.ModelInferRequest, answer: Inference) -> pb.ModelInferResponse:
     """The answer in the form of the request: raw contents for raw, typed for typed where the type has a field."""
     model = answer.model
-    response = pb.ModelInferResponse(model_name=model.name, model_version=str(model.version), id=request.id)
+    response = pb.ModelInferResponse(model_name=model.name, model_version=answer.versions, id=request.id)
     response.parameters["arm"].string_param = answer.arm
+    if answer.parts:
+        response.parameters["segments"].string_param = json.dumps(answer.segments)
     for asked in request.outputs:
         if asked.parameters:
             check_parameters(f"output {asked.name[:60]!r}", asked.parameters)
@@ -142,14 +161,16 @@ def is_ready(snapshot: Snapshot, model: str, version: str) -> bool:
     return True
 
 
-def metadata(model: LoadedModel, versions: Iterable[int]) -> pb.ModelMetadataResponse:
-    """Inputs and outputs of a loaded model."""
+def metadata(model: LoadedModel, served: Served) -> pb.ModelMetadataResponse:
+    """Inputs and outputs of a loaded model, and how it is partitioned."""
+    segments = served.segments
     return pb.ModelMetadataResponse(
         name=model.name,
-        versions=[str(number) for number in sorted(versions)],
+        versions=[str(number) for number in sorted(served.versions)],
         platform=PLATFORM,
         inputs=[_tensor_metadata(column) for column in model.signature.inputs],
         outputs=[_tensor_metadata(column) for column in model.signature.outputs],
+        segments=None if segments is None else pb.Segments(keys=segments.keys, versions=segments.versions),
     )
 
 
@@ -226,6 +247,9 @@ def predict_response(answer: Answer, *, explain: bool) -> prediction_pb2.Predict
     )
     for prediction_id, row, outputs in zip(answer.ids, answer.features, answer.outputs, strict=True):
         prediction = response.predictions.add(prediction_id=prediction_id)
+        if answer.versions:
+            place = len(response.predictions) - 1
+            prediction.version, prediction.arm = answer.versions[place], answer.arms[place]
         for name, value in outputs.items():
             write(prediction.outputs[name], value.decode("utf-8", "replace") if isinstance(value, bytes) else value)
         _fill(prediction.features, row, names)

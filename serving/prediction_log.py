@@ -16,7 +16,7 @@ from bighead.events.base import Event
 from bighead.events.served import chosen, split_features
 from bighead.events.types import PredictionServed
 from bighead.features.plan import Status
-from serving.predictor import Answer, canonical_entity
+from serving.answers import Answer, canonical_entity
 
 _log = logging.getLogger(__name__)
 CAPACITY_ROWS = 20_000

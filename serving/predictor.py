@@ -3,11 +3,11 @@
 Knows models, features and the prediction log by what they do; knows no Kafka, Redis, ONNX or gRPC.
 """
 
-import json
+import asyncio
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter_ns
 from typing import Protocol
@@ -19,15 +19,31 @@ from bighead.inference.datatypes import Array
 from bighead.inference.model import LoadedModel
 from bighead.inference.signature import MAX_ROWS, Row, Value, output_rows
 from serving.admission import Gates
+from serving.answers import Answer, Entity, Given, Inference, Part, canonical_entity
 from serving.batching import Batches
 from serving.measures import Measures
 from serving.observing import Observer
+from serving.partitions import (
+    arm_of,
+    arrays_in_order,
+    cell,
+    joined,
+    parts_of,
+    picked,
+    rows_of,
+    taken,
+    why_of,
+)
 from serving.shadow import Shadows
 from serving.snapshot import Snapshot, Wanted
 
 FEATURES_DEADLINE_S = 1.0
 FEATURES_SHARE = 0.8
 """The share of a request's time in which features may be read, so that an answer without some of them still arrives."""
+
+
+def _nothing(key: str) -> object:
+    return None
 
 
 class FeatureReader(Protocol):
@@ -41,49 +57,6 @@ class FeatureReader(Protocol):
     async def read(
         self, join: str, entities: Sequence[Row], as_of_ms: int, timeout_s: float
     ) -> Sequence[FeatureRow]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Entity:
-    """Whom a prediction is about, and the columns that only the caller knows."""
-
-    keys: Row
-    inputs: Row
-
-
-@dataclass(frozen=True, slots=True)
-class Inference:
-    """Output tensors and what made them."""
-
-    model: LoadedModel
-    arm: str
-    why: str
-    outputs: list[Array]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Predictions for the entities of one request, all from one snapshot; lists are in the order of the request.
-
-    why: how the version was chosen, in words. shadow: whether it is logged and never returned. traceparent: the span of
-    the request, where there are traces.
-    """
-
-    model: str
-    version: int
-    arm: str
-    why: str
-    shadow: bool
-    join: str | None
-    feature_epochs: Mapping[str, int]
-    as_of_ms: int
-    at_ms: int
-    entities: Sequence[Entity]
-    ids: list[str]
-    features: Sequence[FeatureRow]
-    outputs: list[dict[str, Value]]
-    latency_us: dict[str, int]
-    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,23 +102,42 @@ class Predictor:
         tensors: Mapping[str, Array],
         deadline_s: float | None = None,
         unit: str | None = None,
+        given: Given = _nothing,
     ) -> Inference:
-        """Runs a model over tensors that carry all of its inputs. unit: chooses the arm; a random one if None."""
-        found = self.snapshot.resolve(model, wanted, lambda _: unit if unit is not None else uuid.uuid4().hex)
-        loaded, expiry = found.model, _expiry(deadline_s)
-        self.observer.chosen(loaded.name, loaded.version, found.arm)
-        with self.gates.of(loaded.name).entered() as gate:
-            measures, started = self.measures.of(loaded.name, loaded.version), perf_counter_ns()
-            try:
-                rows = loaded.signature.check(tensors)
-                outputs = await self._run(loaded, tensors, rows, expiry, gate.pool)
-            except InvalidInput as error:
-                raise InvalidInput(f"{_named(loaded)}: {error}") from error
-            except Exception:
-                measures.failures += 1
-                raise
-            measures.answered(rows, (perf_counter_ns() - started) // 1000)
-        return Inference(loaded, found.arm, found.why, outputs)
+        """Runs a model over tensors that carry all of its inputs. unit: chooses the arm; a random one if None.
+
+        given: values by which a partitioned model chooses the segment of rows that have no such column.
+        """
+        parts = parts_of(
+            self.snapshot,
+            model,
+            wanted,
+            lambda: rows_of(tensors),
+            lambda row, key: _either(cell(tensors, row, key), given, key),
+            lambda row, key: unit if unit is not None else uuid.uuid4().hex,
+        )
+        found, expiry = parts[0].found, _expiry(deadline_s)
+        self.observer.chosen(found.model.name, found.model.version, arm_of(parts))
+        with self.gates.of(found.model.name).entered() as gate:
+            outputs = [await self._infer(part.found.model, taken(tensors, part), expiry, gate.pool) for part in parts]
+        if len(parts) == 1:
+            return Inference(found.model, found.arm, found.why, outputs[0])
+        return Inference(found.model, arm_of(parts), why_of(parts), arrays_in_order(parts, outputs), parts)
+
+    async def _infer(
+        self, loaded: LoadedModel, tensors: Mapping[str, Array], expiry: int | None, pool: Batches
+    ) -> list[Array]:
+        measures, started = self.measures.of(loaded.name, loaded.version), perf_counter_ns()
+        try:
+            rows = loaded.signature.check(tensors)
+            outputs = await self._run(loaded, tensors, rows, expiry, pool)
+        except InvalidInput as error:
+            raise InvalidInput(f"{_named(loaded)}: {error}") from error
+        except Exception:
+            measures.failures += 1
+            raise
+        measures.answered(rows, (perf_counter_ns() - started) // 1000)
+        return outputs
 
     async def predict(
         self,
@@ -154,32 +146,61 @@ class Predictor:
         entities: Sequence[Entity],
         as_of_ms: int | None = None,
         deadline_s: float | None = None,
+        given: Given = _nothing,
     ) -> Answer:
         """Fetches the features of the entities, runs the model and logs the predictions.
 
         One version answers all of a request; where traffic is divided, the first entity is the unit that chooses it.
+        Where the model is partitioned, one answers all that are in the same segment; given: as in `infer`.
         """
         now_ms = self._clock_ms()
-        at_ms = now_ms if as_of_ms is None else as_of_ms
-        found = self.snapshot.resolve(model, wanted, lambda key: _unit(entities, key))
-        job = _Job(found.model, found.arm, found.why, False, entities, at_ms, now_ms, _expiry(deadline_s))
-        ids = [uuid.uuid4().hex for _ in entities]
-        self.observer.chosen(found.model.name, found.model.version, found.arm, ids[0] if ids else None)
+        at_ms, expiry = now_ms if as_of_ms is None else as_of_ms, _expiry(deadline_s)
+        parts = parts_of(
+            self.snapshot,
+            model,
+            wanted,
+            lambda: len(entities),
+            lambda row, key: _either(_value(entities[row], key), given, key),
+            lambda row, key: _unit(entities[row : row + 1], key),
+        )
+        found, ids = parts[0].found, [uuid.uuid4().hex for _ in entities]
+        self.observer.chosen(found.model.name, found.model.version, arm_of(parts), ids[0] if ids else None)
+        jobs = [
+            _Job(one.model, one.arm, one.why, False, picked(entities, part), at_ms, now_ms, expiry)
+            for part in parts
+            for one in (part.found,)
+        ]
         with self.gates.of(found.model.name).entered() as gate:
-            measures = self.measures.of(found.model.name, found.model.version)
-            try:
-                answer = await self._answer(job, ids, gate.pool)
-            except InvalidInput:
-                raise
-            except Exception:
-                measures.failures += 1
-                raise
-            measures.answered(len(entities), answer.latency_us["total"])
-        self._log.offer(answer)
-        for arm, loaded in found.shadows:
-            shadow = _Job(loaded, arm.arm, f"shadow of {found.why}", True, entities, at_ms, now_ms, None)
-            self.shadows.offer(partial(self._shadow, shadow, answer))
+            if len(parts) == 1:
+                answers = [await self._measured(jobs[0], ids, gate.pool)]
+            else:
+                asked = (
+                    self._measured(job, picked(ids, part), gate.pool) for job, part in zip(jobs, parts, strict=True)
+                )
+                answers = await _all(asked)
+        whole = answers[0] if len(parts) == 1 else joined(parts, answers, entities, ids)
+        for part, job, answer in zip(parts, jobs, answers, strict=True):
+            self._keep(part, job, answer)
+        return whole
+
+    async def _measured(self, job: _Job, ids: Sequence[str], pool: Batches) -> Answer:
+        measures = self.measures.of(job.model.name, job.model.version)
+        try:
+            answer = await self._answer(job, ids, pool)
+        except InvalidInput:
+            raise
+        except Exception:
+            measures.failures += 1
+            raise
+        measures.answered(len(ids), answer.latency_us["total"])
         return answer
+
+    def _keep(self, part: Part, job: _Job, answer: Answer) -> None:
+        """Logs an answer, and lets the shadows answer the same."""
+        self._log.offer(answer)
+        for arm, loaded in part.found.shadows:
+            shadow = replace(job, model=loaded, arm=arm.arm, why=f"shadow of {job.why}", shadow=True, expiry=None)
+            self.shadows.offer(partial(self._shadow, shadow, answer))
 
     async def _shadow(self, job: _Job, answer: Answer) -> None:
         """The same request by another version, logged under the identities of the predictions that were returned."""
@@ -187,7 +208,7 @@ class Predictor:
         self._log.offer(await self._answer(job, answer.ids, self._aside, known))
 
     async def _answer(
-        self, job: _Job, ids: list[str], pool: Batches, known: Sequence[FeatureRow] | None = None
+        self, job: _Job, ids: Sequence[str], pool: Batches, known: Sequence[FeatureRow] | None = None
     ) -> Answer:
         started, loaded, entities = perf_counter_ns(), job.model, job.entities
         try:
@@ -281,10 +302,27 @@ def _require_time(loaded: LoadedModel, expiry: int | None) -> None:
         raise DeadlineExceeded(f"the deadline passed before {_named(loaded)} was run; allow more time")
 
 
+async def _all(asked: Iterable[Awaitable[Answer]]) -> list[Answer]:
+    """All of them at once; raises the first error once all have ended, so that none goes on unseen."""
+    ended = await asyncio.gather(*asked, return_exceptions=True)
+    for one in ended:
+        if isinstance(one, BaseException):
+            raise one
+    return [one for one in ended if isinstance(one, Answer)]
+
+
+def _either(value: object, given: Given, key: str) -> object:
+    return given(key) if value is None else value
+
+
+def _value(entity: Entity, key: str) -> Value:
+    return entity.keys.get(key, entity.inputs.get(key))
+
+
 def _unit(entities: Sequence[Entity], key: str | None) -> str:
     """The value of the key that traffic is divided by; without it the whole entity, and without keys a new unit."""
     first = entities[0] if entities else Entity({}, {})
-    value = None if key is None else first.keys.get(key, first.inputs.get(key))
+    value = None if key is None else _value(first, key)
     if value is not None:
         return str(value)
     return canonical_entity(first.keys) if first.keys else uuid.uuid4().hex
@@ -292,11 +330,6 @@ def _unit(entities: Sequence[Entity], key: str | None) -> str:
 
 def _some(row: Row, names: frozenset[str]) -> Row:
     return {name: row[name] for name in names if name in row}
-
-
-def canonical_entity(keys: Row) -> str:
-    """The keys of an entity as the canonical JSON object that events carry."""
-    return json.dumps(dict(keys), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def _named(loaded: LoadedModel) -> str:

@@ -3,6 +3,7 @@
 Translates only; errors take their HTTP codes from the table that gRPC uses.
 """
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -14,12 +15,15 @@ from starlette.exceptions import HTTPException
 
 from bighead.errors import BigheadError, InvalidInput
 from serving import rest_inference
+from serving.answers import Answer, Entity
 from serving.codes import code, details
 from serving.http_body import Bounded, Json, problems
 from serving.metrics_page import CONTENT_TYPE
 from serving.observed_http import ObservedRequests
-from serving.predictor import Answer, Entity, Predictor
+from serving.observing import REQUEST_ID, shown
+from serving.predictor import Predictor
 
+_log = logging.getLogger(__name__)
 Scalar = StrictBool | StrictInt | StrictFloat | StrictStr | None
 
 
@@ -35,7 +39,10 @@ class EntityBody(_Body):
 
 
 class PredictBody(_Body):
-    """A request for predictions. No version or label: what the traffic says. No as_of_ms: now."""
+    """A request for predictions. No version or label: what the traffic says. No as_of_ms: now.
+
+    segment: values that say in which segment of a partitioned model the entities are, where keys and inputs do not.
+    """
 
     model: StrictStr
     version: StrictInt | None = None
@@ -43,6 +50,7 @@ class PredictBody(_Body):
     explain: StrictBool = False
     entities: list[EntityBody]
     as_of_ms: StrictInt | None = None
+    segment: dict[str, Scalar] = {}
 
 
 class FeaturesBody(_Body):
@@ -91,7 +99,8 @@ def build(predictor: Predictor, metrics: Callable[[], bytes] | None = None) -> F
         if body.version is not None and body.label is not None:
             raise InvalidInput(f"received version {body.version} and label {body.label!r}; expected one of them")
         wanted = body.version if body.version is not None else body.label
-        return Json(_predictions(await predictor.predict(body.model, wanted, entities, body.as_of_ms), body.explain))
+        answer = await predictor.predict(body.model, wanted, entities, body.as_of_ms, given=body.segment.get)
+        return Json(_predictions(answer, body.explain))
 
     @app.post("/features", response_model=FeaturesAnswer, tags=["features"])
     async def features(body: FeaturesBody) -> Response:
@@ -120,11 +129,19 @@ def _predictions(answer: Answer, explain: bool) -> dict[str, object]:
         "feature_epochs": answer.feature_epochs,
         "as_of_ms": answer.as_of_ms,
         "predictions": [
-            {"prediction_id": prediction_id, "outputs": outputs, "features": row.values, "statuses": row.statuses}
-            for prediction_id, outputs, row in zip(answer.ids, answer.outputs, answer.features, strict=True)
+            _origin(answer, place)
+            | {"prediction_id": prediction_id, "outputs": outputs, "features": row.values, "statuses": row.statuses}
+            for place, (prediction_id, outputs, row) in enumerate(
+                zip(answer.ids, answer.outputs, answer.features, strict=True)
+            )
         ],
         "latency_us": answer.latency_us,
     }
+
+
+def _origin(answer: Answer, place: int) -> dict[str, object]:
+    """The version and segment of a prediction, where the entities fell to several."""
+    return {"version": answer.versions[place], "arm": answer.arms[place]} if answer.versions else {}
 
 
 async def _refused(request: Request, error: Exception) -> Response:
@@ -144,5 +161,8 @@ async def _malformed(request: Request, error: Exception) -> Response:
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    """The last resort: a bug, which the server has logged."""
+    """The last resort: a bug, which the server that calls this logs with its trace, and this with who asked."""
+    given = request.headers.get(REQUEST_ID)
+    extra = {"request_id": shown(given)} if given else None
+    _log.error("%s %s failed: %s", request.method, shown(request.url.path), type(error).__name__, extra=extra)
     return Json({"error": f"{request.method} {request.url.path} failed: {type(error).__name__}; see the log"}, 500)

@@ -15,10 +15,12 @@ from bighead.client.proto import inference_pb2 as pb
 from bighead.errors import InvalidInput
 from bighead.inference.datatypes import Array
 from bighead.inference.signature import Column
+from bighead.registry.state import Segments
 from serving import messages
+from serving.answers import Inference
 from serving.http_body import Json, as_json, problems, unpacked
 from serving.observing import identify
-from serving.predictor import Inference, Predictor
+from serving.predictor import Predictor
 from serving.tensors import check_name, from_json, from_raw, to_raw
 
 JSON_LENGTH = "inference-header-content-length"
@@ -69,7 +71,9 @@ def add(app: FastAPI, predictor: Predictor) -> None:
         timeout = body.parameters.get("timeout")
         deadline_s = None if timeout is None else messages.sooner(timeout, None)
         wanted = messages.wanted_of(version)
-        return _answered(await predictor.infer(model, wanted, _tensors(body, binary), deadline_s, _unit(body)), body)
+        tensors = _tensors(body, binary)
+        answer = await predictor.infer(model, wanted, tensors, deadline_s, _unit(body), body.parameters.get)
+        return _answered(answer, body)
 
 
 def _add_server(app: FastAPI, predictor: Predictor) -> None:
@@ -107,10 +111,12 @@ def _add_models(app: FastAPI, predictor: Predictor) -> None:
     async def metadata(model: str, version: str = "") -> Response:
         snapshot = predictor.snapshot
         loaded = snapshot.version(model, messages.wanted_of(version))
+        served = snapshot.models[model]
         return Json(
-            {
+            _segments(served.segments)
+            | {
                 "name": loaded.name,
-                "versions": [str(number) for number in sorted(snapshot.models[model].versions)],
+                "versions": [str(number) for number in sorted(served.versions)],
                 "platform": messages.PLATFORM,
                 "inputs": [_tensor(column) for column in loaded.signature.inputs],
                 "outputs": [_tensor(column) for column in loaded.signature.outputs],
@@ -200,8 +206,8 @@ def _answered(answer: Inference, body: InferBody) -> Response:
         response
         | {
             "model_name": model.name,
-            "model_version": str(model.version),
-            "parameters": {"arm": answer.arm},
+            "model_version": answer.versions,
+            "parameters": {"arm": answer.arm} | ({"segments": answer.segments} if answer.parts else {}),
             "outputs": outputs,
         }
     )
@@ -222,6 +228,12 @@ def _unit(body: InferBody) -> str | None:
 
 def _tensor(column: Column) -> dict[str, object]:
     return {"name": column.name, "datatype": column.datatype, "shape": list(column.shape)}
+
+
+def _segments(segments: Segments | None) -> dict[str, object]:
+    if segments is None:
+        return {}
+    return {"segments": {"keys": list(segments.keys), "versions": dict(segments.versions)}}
 
 
 def _config(config: pb.ModelConfig) -> dict[str, object]:

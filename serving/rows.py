@@ -6,15 +6,15 @@ Pure translation; which columns a model takes is checked by the predictor.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from bighead.client.proto import prediction_pb2 as pb
 from bighead.client.proto import value_pb2
 from bighead.errors import InvalidInput
 from bighead.features.plan import Status
+from bighead.inference.arrow import batch_of, check_type, plain
 from bighead.inference.signature import MAX_ROWS, Value
-from serving.predictor import Answer, Entity
+from serving.answers import Answer, Entity
 
 MAX_CELLS = 2_000_000
 """Of one request, rows times columns: each becomes a value in memory."""
@@ -47,10 +47,12 @@ def answer_of(request: pb.PredictRowsRequest, answer: Answer) -> pb.PredictRowsR
         latency_us=answer.latency_us,
         explanation=answer.why if request.explain else "",
         prediction_ids=answer.ids,
+        versions=answer.versions,
+        arms=answer.arms,
     )
     for name in answer.features[0].statuses:
         response.features.add(name=name, statuses=[_STATUSES[row.statuses[name]] for row in answer.features])
-    outputs = {name: [_plain(row[name]) for row in answer.outputs] for name in answer.outputs[0]}
+    outputs = {name: [plain(row[name]) for row in answer.outputs] for name in answer.outputs[0]}
     if request.WhichOneof("rows") == "arrow":
         response.arrow = _stream({PREDICTION_ID: answer.ids, **outputs})
     else:
@@ -106,13 +108,7 @@ def _arrow(content: bytes) -> Table:
 def _check_schema(schema: pa.Schema) -> None:
     seen: Table = {}
     for field in schema:
-        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
-        checks = (pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_string)
-        if not any(check(kind) for check in (*checks, pa.types.is_large_string, pa.types.is_null)):
-            raise InvalidInput(
-                f"column {field.name[:60]!r}: received Arrow type {str(field.type)[:60]}; expected booleans, integers, "
-                "floating-point numbers or strings"
-            )
+        check_type(field)
         _add(seen, field.name, [])
 
 
@@ -154,27 +150,9 @@ def _column(name: str, values: Sequence[Any]) -> pb.Column:
 
 
 def _stream(table: Mapping[str, Sequence[Any]]) -> bytes:
-    batch = pa.RecordBatch.from_arrays([_array(values) for values in table.values()], names=list(table))
+    batch = batch_of(table)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
     content: bytes = sink.getvalue().to_pybytes()
     return content
-
-
-def _array(values: Sequence[Any]) -> pa.Array:
-    """What `pa.array` makes of values of one type; it would import pandas first, where that is installed."""
-    if isinstance(values[0], str):
-        texts = [value.encode() for value in values]
-        ends = np.cumsum([0, *map(len, texts)], dtype=np.int32)
-        return pa.Array.from_buffers(
-            pa.string(), len(values), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(texts))]
-        )
-    large = type(values[0]) is int and max(values) >= 1 << 63
-    array = np.array(values, dtype=np.uint64 if large else None)
-    held = np.packbits(array, bitorder="little") if array.dtype == np.bool_ else array
-    return pa.Array.from_buffers(pa.from_numpy_dtype(array.dtype), len(values), [None, pa.py_buffer(held)])
-
-
-def _plain(value: Value) -> Value:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value

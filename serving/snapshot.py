@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from bighead.errors import NotReady, UnknownModel
 from bighead.events.types import TrafficArm
 from bighead.inference.model import LoadedModel
-from bighead.registry.state import Traffic
+from bighead.registry.state import Segments, Traffic
 from bighead.registry.traffic import LIVE, choose
 
 PINNED = "pinned"
@@ -21,11 +21,12 @@ UnitOf = Callable[[str | None], str]
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """The loaded versions of one model, the one that answers, and how its traffic is divided."""
+    """The loaded versions of one model, the one that answers, how its traffic is divided, and how it is partitioned."""
 
     live: LoadedModel
     versions: Mapping[int, LoadedModel]
     traffic: Traffic | None = None
+    segments: Segments | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class Snapshot:
         return found
 
     def resolve(self, model: str, wanted: Wanted, unit_of: UnitOf) -> Resolved:
-        """Who answers a request; raises UnknownModel or NotReady."""
+        """Who answers a request whose rows are in no segment; raises UnknownModel or NotReady."""
         if wanted is not None:
             return Resolved(self.version(model, wanted), PINNED, (), f"the request asked for {wanted!r}")
         served = self.served(model)

@@ -17,9 +17,10 @@ from bighead.features.plan import FeatureRow
 from bighead.inference.loading import load
 from bighead.inference.signature import Row
 from bighead.registry.records import record_from_json
+from serving.answers import Answer
 from serving.grpc_server import GrpcServer
 from serving.measures import Measures, VersionMeasures
-from serving.predictor import Answer, Predictor
+from serving.predictor import Predictor
 from serving.snapshot import Served, Snapshot
 
 

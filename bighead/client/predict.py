@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
-from bighead.client.proto.prediction_pb2 import Entity, PredictRequest, PredictResponse
+from bighead.client.proto.prediction_pb2 import PredictRequest, PredictResponse
 from bighead.client.proto.value_pb2 import FeatureStatus
 from bighead.client.rpc import OPEN, AsyncClient, Client, Method, Security
 from bighead.client.values import Row, Value, read, write
@@ -15,17 +16,22 @@ _PREDICT = Method("/bighead.v1.Prediction/Predict", PredictRequest, PredictRespo
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The answer for one entity. Features may be lists and maps."""
+    """The answer for one entity, and which version and arm or segment gave it. Features may be lists and maps."""
 
     prediction_id: str
     outputs: dict[str, Value]
     features: dict[str, Any]
     statuses: dict[str, str]
+    version: int
+    arm: str
 
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """The answers for the entities of one request, in their order, all from one version."""
+    """The answers for the entities of one request, in their order.
+
+    All are from one version, unless they are in several segments of a partitioned model: then `version` is 0.
+    """
 
     model: str
     version: int
@@ -50,10 +56,14 @@ class PredictionClient(Client[PredictRequest, PredictResponse]):
         *,
         version: int | None = None,
         as_of_ms: int | None = None,
+        segment: Row = MappingProxyType({}),
         timeout_s: float = 5.0,
     ) -> Predictions:
-        """Predictions for entities by their keys; `inputs` gives each the columns that the request must carry."""
-        return _answer(self.call(_request(model, entities, inputs, version, as_of_ms), timeout_s))
+        """Predictions for entities by their keys; `inputs` gives each the columns that the request must carry.
+
+        segment: values that say in which segment of a partitioned model they are, where keys and inputs do not.
+        """
+        return _answer(self.call(_request(model, entities, inputs, version, as_of_ms, segment), timeout_s))
 
 
 class AsyncPredictionClient(AsyncClient[PredictRequest, PredictResponse]):
@@ -70,10 +80,11 @@ class AsyncPredictionClient(AsyncClient[PredictRequest, PredictResponse]):
         *,
         version: int | None = None,
         as_of_ms: int | None = None,
+        segment: Row = MappingProxyType({}),
         timeout_s: float = 5.0,
     ) -> Predictions:
         """The same as `PredictionClient.predict`."""
-        return _answer(await self.call(_request(model, entities, inputs, version, as_of_ms), timeout_s))
+        return _answer(await self.call(_request(model, entities, inputs, version, as_of_ms, segment), timeout_s))
 
 
 def _request(
@@ -82,6 +93,7 @@ def _request(
     inputs: Sequence[Row] | None,
     version: int | None,
     as_of_ms: int | None,
+    segment: Row,
 ) -> PredictRequest:
     given: Sequence[Row] = [{}] * len(entities) if inputs is None else inputs
     if len(given) != len(entities):
@@ -89,17 +101,18 @@ def _request(
     request = PredictRequest(model=model, version=version, as_of_ms=as_of_ms)
     for keys, columns in zip(entities, given, strict=True):
         entity = request.entities.add()
-        _fill(entity, keys, columns)
+        _fill(entity.keys, keys)
+        _fill(entity.inputs, columns)
+    _fill(request.segment, segment)
     return request
 
 
-def _fill(entity: Entity, keys: Row, columns: Row) -> None:
-    for target, values in ((entity.keys, keys), (entity.inputs, columns)):
-        for name, value in values.items():
-            try:
-                write(target[name], value)
-            except InvalidInput as error:
-                raise InvalidInput(f"{name!r}: {error}") from None
+def _fill(target: Any, values: Row) -> None:
+    for name, value in values.items():
+        try:
+            write(target[name], value)
+        except InvalidInput as error:
+            raise InvalidInput(f"{name!r}: {error}") from None
 
 
 def _answer(response: PredictResponse) -> Predictions:
@@ -116,6 +129,8 @@ def _answer(response: PredictResponse) -> Predictions:
                 outputs={name: read(value) for name, value in item.outputs.items()},
                 features=dict(zip(names, map(read, item.features.values), strict=True)),
                 statuses=dict(zip(names, map(FeatureStatus.Name, item.features.statuses), strict=True)),
+                version=item.version or response.version,
+                arm=item.arm or response.arm,
             )
             for item in response.predictions
         ),

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from bighead.client.proto import prediction_pb2 as pb
 from bighead.client.proto.value_pb2 import FeatureStatus
 from bighead.client.rpc import OPEN, AsyncClient, Client, Method, Security
-from bighead.client.values import Value
+from bighead.client.values import Row, Value, write
 from bighead.errors import InvalidInput
 
 _PREDICT_ROWS = Method("/bighead.v1.Prediction/PredictRows", pb.PredictRowsRequest, pb.PredictRowsResponse)
@@ -24,7 +25,11 @@ _FIELDS: dict[frozenset[type], tuple[str, Value]] = {
 
 @dataclass(frozen=True, slots=True)
 class RowPredictions:
-    """The answers for the rows of one request, in their order, all from one version. Columns by name."""
+    """The answers for the rows of one request, in their order. Columns by name.
+
+    All are from one version, unless they are in several segments of a partitioned model: then `version` is 0. versions,
+    arms: those of each row.
+    """
 
     model: str
     version: int
@@ -32,6 +37,8 @@ class RowPredictions:
     feature_epochs: dict[str, int]
     as_of_ms: int
     prediction_ids: list[str]
+    versions: list[int]
+    arms: list[str]
     outputs: dict[str, list[Value]]
     statuses: dict[str, list[str]]
     latency_us: dict[str, int]
@@ -52,15 +59,17 @@ class RowsClient(Client[pb.PredictRowsRequest, pb.PredictRowsResponse]):
         *,
         version: int | None = None,
         as_of_ms: int | None = None,
+        segment: Row = MappingProxyType({}),
         timeout_s: float = 10.0,
     ) -> RowPredictions:
         """Predictions for up to 10,000 rows. columns: lists, numpy arrays or anything with tolist; None is null.
 
         keys: the columns that are keys of the model's join. inputs: those that the model takes; if none is named, every
-        column that is not a key. as_of_ms: milliseconds since the epoch, UTC; now if absent. Raises InvalidInput for
-        columns that are not the model's, UnknownModel, NotReady, Overloaded and DeadlineExceeded.
+        column that is not a key. as_of_ms: milliseconds since the epoch, UTC; now if absent. segment: values that say
+        in which segment of a partitioned model the rows are, where no column does. Raises InvalidInput for columns that
+        are not the model's, UnknownModel, NotReady, Overloaded and DeadlineExceeded.
         """
-        return _answer(self.call(_request(model, columns, keys, inputs, version, as_of_ms), timeout_s))
+        return _answer(self.call(_request(model, columns, keys, inputs, version, as_of_ms, segment), timeout_s))
 
 
 class AsyncRowsClient(AsyncClient[pb.PredictRowsRequest, pb.PredictRowsResponse]):
@@ -78,10 +87,11 @@ class AsyncRowsClient(AsyncClient[pb.PredictRowsRequest, pb.PredictRowsResponse]
         *,
         version: int | None = None,
         as_of_ms: int | None = None,
+        segment: Row = MappingProxyType({}),
         timeout_s: float = 10.0,
     ) -> RowPredictions:
         """The same as `RowsClient.predict`."""
-        return _answer(await self.call(_request(model, columns, keys, inputs, version, as_of_ms), timeout_s))
+        return _answer(await self.call(_request(model, columns, keys, inputs, version, as_of_ms, segment), timeout_s))
 
 
 def _request(
@@ -91,11 +101,15 @@ def _request(
     inputs: Sequence[str],
     version: int | None,
     as_of_ms: int | None,
+    segment: Row,
 ) -> pb.PredictRowsRequest:
     typed = pb.Columns(columns=[_column(name, values) for name, values in columns.items()])
-    return pb.PredictRowsRequest(
+    request = pb.PredictRowsRequest(
         model=model, version=version, as_of_ms=as_of_ms, keys=keys, inputs=inputs, columns=typed
     )
+    for name, value in segment.items():
+        write(request.segment[name], value)
+    return request
 
 
 def _column(name: str, values: Any) -> pb.Column:
@@ -119,6 +133,7 @@ def _column(name: str, values: Any) -> pb.Column:
 
 
 def _answer(response: pb.PredictRowsResponse) -> RowPredictions:
+    rows = len(response.prediction_ids)
     return RowPredictions(
         model=response.model,
         version=response.version,
@@ -126,6 +141,8 @@ def _answer(response: pb.PredictRowsResponse) -> RowPredictions:
         feature_epochs=dict(response.feature_epochs),
         as_of_ms=response.as_of_ms,
         prediction_ids=list(response.prediction_ids),
+        versions=list(response.versions) or [response.version] * rows,
+        arms=list(response.arms) or [response.arm] * rows,
         outputs={column.name: _values(column) for column in response.columns.columns},
         statuses={
             column.name: [FeatureStatus.Name(status) for status in column.statuses] for column in response.features

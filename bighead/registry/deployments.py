@@ -60,13 +60,17 @@ Step = Load | Swap | Unload
 
 
 def next_step(
-    wanted: Deployment | None, loaded: Collection[int], serving: int | None, failed: Collection[int] = ()
+    wanted: Deployment | None,
+    loaded: Collection[int],
+    serving: int | None,
+    failed: Collection[int] = (),
+    in_use: Collection[int] = (),
 ) -> Step | None:
     """The next thing that brings a server closer to `wanted`, or None when there is nothing to do.
 
     The model stays available: the new version is loaded and swapped in before an old one is dropped, and what
     serves is dropped only when the model itself was taken away. `failed` versions are not tried again; a server
-    that serves nothing falls back to the version before the live one.
+    that serves nothing falls back to the version before the live one. `in_use` are versions that requests still reach.
     """
     if wanted is None:
         return Unload(min(loaded)) if loaded else None
@@ -76,7 +80,8 @@ def next_step(
         return Load(wanted.live)
     if serving is None and wanted.previous in loaded and wanted.previous is not None:
         return Swap(wanted.previous)
-    surplus = [number for number in sorted(loaded) if number not in wanted.wanted and number != serving]
+    kept = {*wanted.wanted, *in_use, serving}
+    surplus = [number for number in sorted(loaded) if number not in kept]
     if surplus:
         return Unload(surplus[0])
     missing = [number for number in wanted.wanted if number not in loaded and number not in failed]

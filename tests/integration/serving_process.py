@@ -23,6 +23,7 @@ from bighead.events.types import (
     ModelRecord,
     ModelRegistered,
     RolledBack,
+    SegmentsChanged,
     TrafficArm,
     TrafficChanged,
 )
@@ -108,6 +109,10 @@ class Registry:
         """Gives names to versions; one of them has all of the traffic."""
         arms = (TrafficArm(arm=f"v{version}", version=version, percent=100.0),)
         self._write(TrafficChanged(**_stamp(model), arms=arms, labels=labels))
+
+    def partition(self, model: str, keys: tuple[str, ...], versions: dict[str, int]) -> None:
+        """Gives segments to versions."""
+        self._write(SegmentsChanged(**_stamp(model), keys=keys, versions=versions))
 
     def apply(self, *events: Event) -> None:
         """Writes events of the feature log."""

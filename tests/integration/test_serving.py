@@ -40,6 +40,8 @@ from bighead.features.fold import fold
 from bighead.features.reference import SourceEvent, join_features
 from bighead.features.tiles import StateCodec, store_field, store_key, store_value
 from bighead.features.types import ValueType
+from bighead.registry.keys import new_secret_key, public_key, secret_key
+from bighead.registry.manifest import signed
 from bighead.testing import eventually
 from tests.conformance.cases import MIDNIGHT_MS, rows_of
 from tests.integration.serving_process import Registry, ServerProcess, folder_of, serving
@@ -113,6 +115,34 @@ def test_stock_clients_health_reflection_and_rest(registry: Registry) -> None:
         check_reflection(settings.grpc)
         check_health(settings.grpc)
         check_rest(f"http://{settings.http}")
+
+
+def test_a_server_with_keys_answers_for_segments_by_signed_versions_alone(registry: Registry) -> None:
+    secret, folder = secret_key(new_secret_key()), folder_of(registry.settings)
+    for version in (1, 2, 3):
+        record = times_stored(folder, version * 10.0)
+        registry.register("times", version, record if version == 3 else signed("times", record, secret))
+    registry.deploy("times", 1)
+    registry.partition("times", ("carrier", "region"), {"carrier=AA": 2, "carrier=UA": 3, "region=EU": 2})
+    trusting = replace(registry.settings, model_keys=public_key(secret))
+    with serving(trusting), PredictionClient(trusting.grpc) as client:
+        failed = registry.await_told(SERVING_EVENTS, ModelLoadFailed, version=3)
+        assert (failed.step, "its manifest is not signed" in failed.error, failed.kept_version) == (
+            "signature",
+            True,
+            1,
+        )
+        registry.await_told(SERVING_EVENTS, ModelLoaded, version=2)
+        keys = [
+            {"carrier": carrier, "region": region} for carrier, region in (("AA", "US"), ("UA", "EU"), ("UA", "US"))
+        ]
+        eventually(lambda: client.predict("times", keys[:1], [{"x": 1.0}]).arm == "carrier=AA")
+        answer = client.predict("times", keys, [{"x": 1.0}] * 3)
+    assert [(one.arm, one.version, one.outputs["y"]) for one in answer.predictions] == [
+        ("carrier=AA", 2, 20.0),
+        ("region=EU", 2, 20.0),
+        ("live", 1, 10.0),
+    ]
 
 
 def check_reflection(address: str) -> None:

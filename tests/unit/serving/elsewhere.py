@@ -13,7 +13,8 @@ from pathlib import Path
 from bighead.features.plan import FeatureRow
 from bighead.inference.loading import load
 from bighead.inference.signature import Row
-from serving.predictor import Answer, Predictor
+from serving.answers import Answer
+from serving.predictor import Predictor
 from tests.unit.serving.fakes import NOW_MS, FakeReader, predictor_of
 from tests.unit.serving.models import every_stored, mixed_stored, times_stored
 from tests.unit.serving.running import Addresses, running

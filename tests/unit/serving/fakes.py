@@ -9,8 +9,9 @@ from bighead.errors import DefinitionError, InvalidInput
 from bighead.features.plan import FeatureRow
 from bighead.inference.model import LoadedModel
 from bighead.inference.signature import Row
+from serving.answers import Answer
 from serving.observing import Observer
-from serving.predictor import Answer, Predictor
+from serving.predictor import Predictor
 from serving.snapshot import Served, Snapshot
 
 NOW_MS = 1_700_000_000_000

@@ -13,8 +13,8 @@ from bighead.events.types import MetricComputed
 from bighead.inference.datatypes import Array
 from bighead.inference.loading import load
 from bighead.inference.model import LoadedModel
+from serving.answers import Entity
 from serving.measures import MOST_LATENCIES, MeasureReports, Measures, metrics, percentile
-from serving.predictor import Entity
 from tests.unit.serving.fakes import NOW_MS, predictor_of
 from tests.unit.serving.models import times_stored
 

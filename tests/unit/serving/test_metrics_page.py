@@ -8,9 +8,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bighead.errors import InvalidInput
 from bighead.inference.loading import load
+from serving.answers import Entity
 from serving.metrics_page import CONTENT_TYPE, ServerCollector, page_of
 from serving.prediction_log import PredictionLog
-from serving.predictor import Entity, Predictor
+from serving.predictor import Predictor
 from tests.unit.serving.fakes import predictor_of
 from tests.unit.serving.models import times_stored
 from tests.unit.serving.running import running

@@ -12,8 +12,8 @@ from bighead.events.served import chosen
 from bighead.events.types import PredictionServed
 from bighead.features.plan import FeatureRow
 from bighead.testing import eventually
+from serving.answers import Answer, Entity
 from serving.prediction_log import PredictionLog
-from serving.predictor import Answer, Entity
 
 
 class FakePublisher:

@@ -13,7 +13,7 @@ from bighead.errors import ArtifactError, DeadlineExceeded, InvalidInput, NotRea
 from bighead.inference.loading import load
 from bighead.inference.model import LoadedModel
 from bighead.inference.signature import Row
-from serving.predictor import Entity, canonical_entity
+from serving.answers import Entity, canonical_entity
 from serving.snapshot import Snapshot
 from tests.unit.serving.fakes import NOW_MS, FakeLog, FakeReader, predictor_of
 from tests.unit.serving.models import mixed_stored, times_stored

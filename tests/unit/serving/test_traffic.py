@@ -13,7 +13,8 @@ from bighead.events.types import TrafficArm
 from bighead.inference.loading import load
 from bighead.inference.model import LoadedModel
 from bighead.registry.state import Traffic
-from serving.predictor import Entity, Predictor
+from serving.answers import Entity
+from serving.predictor import Predictor
 from serving.snapshot import Served, Snapshot
 from tests.unit.serving.fakes import FakeLog, predictor_of
 from tests.unit.serving.models import times_stored
