@@ -27,8 +27,8 @@ def main(keep: bool, lane: str) -> None:
     """Will a flight arrive more than 15 minutes late, asked one hour before its scheduled departure?
 
     Real flights of 2013: history in Delta, features by stream and by Spark, a model trained, proven, deployed and
-    swapped while a week is replayed (on Flink a day), and at the end the proof that what was served is what Spark
-    computes.
+    replaced by canary while a week is replayed (on Flink a day), and at the end the proof that what was served is what
+    Spark computes.
     """
     console = Console(width=None if sys.stdout.isatty() else 120)
     signal.signal(signal.SIGTERM, _interrupt)

@@ -20,7 +20,7 @@ from sklearn.metrics import roc_auc_score
 
 from bighead import artifacts, config
 from bighead.client.catalog import read_catalog
-from bighead.client.models import Deployed, ModelsClient
+from bighead.client.models import ModelsClient
 from bighead.clock import wall_clock_ms
 from bighead.config import Settings
 from bighead.errors import PlatformError
@@ -37,6 +37,7 @@ from bighead.pipeline.parity import Session
 from bighead.pipeline.record import Origin
 from bighead.pipeline.tensors import frame
 from examples.flights import data
+from examples.flights.canary import RolledOut, roll_out
 from examples.flights.lake import Lake, PointInTime
 from examples.flights.replay import PlatformFeed, Replayed, replay
 from examples.flights.story import Step, Story
@@ -49,7 +50,7 @@ JOIN = "flight"
 PARTITIONS = 4
 # Each flight waits for what happened before it: on Flink until the next checkpoint, some tenths of a second.
 DAYS = {PYTHON: 7, FLINK_LANE: 1}
-METRICS_S = 60.0
+METRICS_S = ROLL_OUT_S = 60.0
 FEATURES = Path(__file__).with_name("features.py")
 
 
@@ -79,7 +80,7 @@ class Week:
 
     asked: pd.DataFrame
     replayed: Replayed
-    swapped: Deployed
+    rolled_out: RolledOut
     live: Mapping[int, float]
     metric_events: int
 
@@ -195,17 +196,17 @@ def _replay(settings: Settings, history: History, models: Models, story: Story) 
         MetricsWatch(settings, MODEL) as watch,
         ThreadPoolExecutor(1) as pool,
     ):
-        swapping: list[Future[Deployed]] = []
+        rolling: list[Future[RolledOut]] = []
 
         def on_step(_: int, done: Replayed) -> None:
-            if not swapping and len(done.answers) >= len(asked) // 2:
-                reason = "more trees, deployed while the replay runs"
-                swapping.append(pool.submit(ModelsClient(settings).deploy, MODEL, max(models.versions), reason))
+            if not rolling and len(done.answers) >= len(asked) // 3:
+                reason = "more trees, rolled out while the replay runs"
+                rolling.append(pool.submit(roll_out, settings, MODEL, max(models.versions), reason))
             step.say(watch.text())
             step.advance(len(done.answers), len(asked))
 
         replayed = asyncio.run(_run_replay(settings, asked, history.replayed, on_step))
-        week = Week(asked, replayed, swapping[0].result(), {}, 0)
+        week = Week(asked, replayed, rolling[0].result(ROLL_OUT_S), {}, 0)
         live = {version: _live_auc(watch, week, version) for version in (ALL_VERSIONS, *sorted(models.versions))}
         step.result = f"{len(replayed.answers):,} flights asked, {replayed.events:,} events, {watch.text()}"
         return replace(week, live=live, metric_events=watch.events)
@@ -257,8 +258,7 @@ def _compare(platform: Platform, lake: Lake, history: History, models: Models, w
             FeatureDifference(name, one.rows, one.differences, one.largest)
             for name, one in sorted(checked.features.items())
         ],
-        swap_us=week.swapped.swap_us or 0,
-        swap_steps_s=week.swapped.steps,
+        rolled_out=week.rolled_out,
         dead_letters=_count(settings, DEAD_LETTERS),
         metric_events=week.metric_events,
         logged=_count(settings, PREDICTIONS),

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from examples.flights.canary import RolledOut
 from examples.flights.replay import Replayed, percentile
 
 LEAST_LIFT = 0.05
@@ -59,8 +60,7 @@ class Findings:
     asked: int
     versions: Sequence[VersionAuc]
     differences: Sequence[FeatureDifference]
-    swap_us: int
-    swap_steps_s: Mapping[str, float]
+    rolled_out: RolledOut
     dead_letters: int
     metric_events: int
     logged: int
@@ -83,7 +83,7 @@ class Findings:
         if not self.differences:
             found.append("no feature was compared")
         if len({answer.version for answer in self.replayed.answers.values()}) < 2:
-            found.append("the second version answered nothing: it was not swapped in during the replay")
+            found.append("the second version answered nothing: it was not rolled out during the replay")
         lift = self.lift
         if not LEAST_LIFT <= lift <= MOST_LIFT:
             reason = "look for a leak" if lift > MOST_LIFT else "too little"
@@ -145,7 +145,8 @@ def _facts(findings: Findings, seconds: Mapping[str, float], console_address: st
     done = findings.replayed
     latencies = [answer.seconds * 1e3 for answer in done.answers.values()]
     waits = [wait_s * 1e3 for wait_s in done.waits_s]
-    steps = ", ".join(f"{name} {step_s * 1e3:.1f} ms" for name, step_s in findings.swap_steps_s.items())
+    rolled = findings.rolled_out
+    steps = ", ".join(f"{name} {step_s * 1e3:.1f} ms" for name, step_s in rolled.steps_s.items())
     different = sum(one.different for one in findings.differences)
     compared = sum(one.compared for one in findings.differences)
     return [
@@ -166,7 +167,8 @@ def _facts(findings: Findings, seconds: Mapping[str, float], console_address: st
             "predictions",
             f"p50 {percentile(latencies, 0.5):.1f} ms, p99 {percentile(latencies, 0.99):.1f} ms, seen by the client",
         ),
-        ("swap", f"{findings.swap_us:,} us, after {steps}"),
+        ("roll-out", f"version 2 at {rolled.stages} of the flights in {rolled.seconds:.0f} s, as {rolled.rules} held"),
+        ("swap", f"{rolled.swap_us:,} us, after {steps}"),
         ("parity", f"scikit-learn and ONNX differ by at most {findings.parity:.1g}"),
         ("lift", f"features lift the AUC on October by {findings.lift:.4f}"),
         ("feature difference", f"{different} of {compared:,} served values"),

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from examples.flights.canary import RolledOut
 from examples.flights.replay import Answer, Replayed
 from examples.flights.summary import FeatureDifference, Findings, PartMemory, VersionAuc, summary
 
@@ -22,8 +23,7 @@ GOOD = Findings(
     asked=2,
     versions=[VersionAuc(version, 2, 2, 0.7, 0.7) for version in (0, 1, 2)],
     differences=[FeatureDifference("late", 2, 0, 0.0)],
-    swap_us=12,
-    swap_steps_s={"fetch": 0.001},
+    rolled_out=RolledOut("10%, 100%", "error_rate <= 0.01", 12.0, {"fetch": 0.001}, 12),
     dead_letters=0,
     metric_events=9,
     logged=2,
