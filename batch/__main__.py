@@ -1,5 +1,6 @@
 """`python -m batch`: what Spark does for the platform. Several commands in one line share one Spark session."""
 
+import re
 import uuid
 from dataclasses import asdict
 from pathlib import Path
@@ -15,10 +16,12 @@ from batch.explaining import LATE
 from batch.forget import forget_command
 from batch.land import land, only_table, sources_of
 from batch.maintenance import COMMANDS
+from batch.predicting import predict_command
 from batch.session import DEFAULT_MASTER
 from batch.tables import read_version, table_path, version_of, write_history
 from batch.training import Labels, write_training_set
 from batch.work import Work, as_json, progress, show
+from bighead.cli import Failure
 from bighead.client.definitions import load_labels
 from bighead.clock import wall_clock_ms
 from bighead.commands.text import columns
@@ -31,31 +34,36 @@ Examples:
   python -m batch backfill --all --cut 1383264000000
   python -m batch training-set --join flight --left labels.parquet --time asked_ms --output flights/training
   python -m batch consistency --join flight
+  python -m batch predict --model late --table flights/training --output flights/scored
   python -m batch refresh
   python -m batch backfill --all --cut 1383264000000 training-set --join flight ...     one session for both
 
 \b
 Tables are Delta tables, named by their path below BIGHEAD_LAKE. Progress goes to stderr, results to stdout.
-Exit codes: 0 done, 1 failed or not consistent, 2 wrong use.
+Exit codes: 0 done, 1 failed or not consistent, 2 wrong use or input, 3 a part of the platform is not there, 4 refused.
 """
 
 
+_OURS = re.compile(r"bighead(\.\w+)+\.(?=\w+: )")
+"""What stands before the name of an error of ours in a traceback."""
+
+
 class Commands(click.Group):
-    """Errors of ours, and of Spark, as one line and exit code 1."""
+    """Errors of ours and of Spark as one line; of ours with the exit code of `bighead`, of Spark with 1."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         except BigheadError as error:
-            raise click.ClickException(str(error)) from error
+            raise Failure(error) from error
         except PySparkException as error:
             raise click.ClickException(_first_reason(error)) from error
 
 
 def _first_reason(error: PySparkException) -> str:
     """What went wrong, from an exception that may carry a worker's whole traceback."""
-    lines = [line for line in str(error).splitlines() if line.startswith("bighead.errors.")]
-    return lines[-1].removeprefix("bighead.errors.") if lines else str(error)
+    lines = [line for line in str(error).splitlines() if _OURS.match(line)]
+    return _OURS.sub("", lines[-1], count=1) if lines else str(error)
 
 
 @click.group(
@@ -68,7 +76,7 @@ def _first_reason(error: PySparkException) -> str:
 @click.option("--master", default=DEFAULT_MASTER, show_default=True, help="Where Spark runs.")
 @click.pass_context
 def main(ctx: click.Context, master: str) -> None:
-    """Spark: land topics in tables, backfill, make training sets, check served features."""
+    """Spark: land topics in tables, backfill, make training sets, predict, check served features."""
     work = ctx.obj = Work(master)
 
     ctx.call_on_close(work.close)
@@ -246,7 +254,7 @@ def _left(work: Work, left: str) -> DataFrame:
     return read_version(work.spark, path, version_of(work.spark, path))
 
 
-for _command in (forget_command, *COMMANDS):
+for _command in (forget_command, predict_command, *COMMANDS):
     main.add_command(_command)
 
 if __name__ == "__main__":

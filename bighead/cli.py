@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "events": ("events:command", "Topics, schemas, publishing and following."),
     "dead-letters": ("dead_letters:command", "What could not be handled, why, and replaying it."),
     "features": ("features:command", "Apply definitions, backfill, training sets, online values."),
+    "batch": ("batch:command", "Run models over tables of the lake."),
     "conformance": ("conformance:command", "Does a server speak the Open Inference Protocol?"),
     "models": ("models:command", "Register, deploy, roll back and look up models."),
 }

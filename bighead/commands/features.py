@@ -1,8 +1,6 @@
 """`bighead features`: apply definitions, look at them, read values online, and start what batch does with them."""
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -17,6 +15,7 @@ from bighead.client.online import OnlineReader
 from bighead.client.store import pipeline_of
 from bighead.client.visibility import Visibility
 from bighead.clock import wall_clock_ms
+from bighead.commands.batch import run_batch
 from bighead.commands.feature_catalog import (
     cell_text,
     current_catalog,
@@ -195,7 +194,7 @@ def backfill_command(group: str | None, everything: bool, until: str) -> None:
     if (group is None) != everything:
         raise InvalidInput("a backfill is of one group or of --all; name one of the two")
     chosen = ["--all"] if group is None else ["--group", group]
-    _batch("backfill", *chosen, "--cut", str(_milliseconds(until)))
+    run_batch("backfill", *chosen, "--cut", str(_milliseconds(until)))
 
 
 @command.command("refresh")
@@ -211,7 +210,7 @@ def refresh_command(groups: tuple[str, ...], until: str | None, compare: bool) -
     """
     cut = [] if until is None else ["--cut", str(_milliseconds(until))]
     chosen = [text for group in groups for text in ("--group", group)]
-    _batch("refresh", *chosen, *cut, *(["--compare"] if compare else []))
+    run_batch("refresh", *chosen, *cut, *(["--compare"] if compare else []))
 
 
 @command.command("training-set")
@@ -226,7 +225,7 @@ def training_set_command(join: str, left: str, output: str, time: str, labels: s
     Example: bighead features training-set flight --left flights/labels --output flights/training --time as_of_ms
     """
     more = [] if labels is None else ["--labels", labels]
-    _batch("training-set", "--join", join, "--left", left, "--output", output, "--time", time, *more)
+    run_batch("training-set", "--join", join, "--left", left, "--output", output, "--time", time, *more)
 
 
 def _report(settings: Settings, applied: Applied, wait_s: float | None, as_json: bool) -> None:
@@ -287,11 +286,3 @@ def _milliseconds(text: str | None) -> int:
     except ValueError:
         raise InvalidInput(f"{text!r} is no time; expected ISO 8601, as 2013-11-01T06:00Z, or milliseconds") from None
     return round((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000)
-
-
-def _batch(*arguments: str) -> None:
-    """Runs a batch program with this process's settings; its exit code is ours."""
-    environment = config.inherited_environment() | config.variables(config.load())
-    done = subprocess.run([sys.executable, "-m", "batch", *arguments], env=environment, check=False)
-    if done.returncode:
-        sys.exit(done.returncode)

@@ -15,13 +15,19 @@ os.register_at_fork(after_in_child=_ids.seed)
 
 
 def cloud_event(
-    *, event_type: str, source: str, subject: str | None, time_ms: int, traceparent: str | None = None
+    *,
+    event_type: str,
+    source: str,
+    subject: str | None,
+    time_ms: int,
+    traceparent: str | None = None,
+    event_id: str | None = None,
 ) -> list[tuple[str, bytes]]:
-    """The headers of one event: `subject` is its key, `time_ms` when it happened."""
+    """The headers of one event: `subject` is its key, `time_ms` when it happened. event_id: None for a new one."""
     second, ms = divmod(time_ms, 1000)
     headers = [
         _SPEC,
-        ("ce_id", b"%032x" % _ids.getrandbits(128)),
+        ("ce_id", b"%032x" % _ids.getrandbits(128) if event_id is None else event_id.encode()),
         ("ce_source", source.encode()),
         ("ce_type", event_type.encode()),
         ("ce_time", f"{_second(second)}.{ms:03d}Z".encode()),

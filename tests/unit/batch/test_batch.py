@@ -183,8 +183,18 @@ def test_wrong_use_is_told_before_spark_starts(monkeypatch: pytest.MonkeyPatch, 
     run = CliRunner().invoke
     assert "give --group NAME, once or more, or --all" in run(main, ["backfill", "--cut", str(MIDNIGHT_MS)]).output
     failed = run(main, ["backfill", "--all", "--cut", "5"])
-    assert (failed.exit_code, failed.output) == (1, f"Error: {_cut_error()}\n")
-    for name in ("land", "import", "backfill", "training-set", "consistency", "refresh", "compare", "snapshots"):
+    assert (failed.exit_code, failed.output) == (2, f"Error: {_cut_error()}\n")
+    for name in (
+        "land",
+        "import",
+        "backfill",
+        "training-set",
+        "consistency",
+        "refresh",
+        "compare",
+        "snapshots",
+        "predict",
+    ):
         assert "Example: python -m batch" in " ".join(run(main, [name, "--help"]).output.split())
 
 
