@@ -91,6 +91,10 @@ public final class Job {
                         WatermarkStrategy.noWatermarks(),
                         text("topic"))
                 .uid("source")
+                .map(new Progress(text("kafka"), text("topic"), text("consumers")))
+                .returns(Wire.Messages.TYPE)
+                .name("progress")
+                .uid("progress")
                 .process(new Decode(new Registry(text("registry")), columns, stages, letters))
                 .returns(new RowTypeInfo(types, names))
                 .name("decode")
