@@ -59,8 +59,10 @@ class Server:
     def _answered(self, model: str) -> int:
         """Requests for a model that its processes say they answered."""
         count = 0
+        shared = self.settings.share_ports
         for index in range(len(self.pids)):
-            with urlopen(f"http://{self.settings.probe_of(index)}/metrics", timeout=10) as page:
+            address = self.settings.probe_of(index) if shared else self.settings.http
+            with urlopen(f"http://{address}/metrics", timeout=10) as page:
                 count += total(page.read().decode(), "bighead_requests_total", model=model, outcome="answered")
         return count
 
@@ -97,7 +99,7 @@ def server(
 ) -> Iterator[Server]:
     """A model server that follows the platform's log, ready, on ports of its own."""
     free = free_settings(settings.home)
-    shared = replace(settings, grpc=free.grpc, http=free.http, probe=free.probe, share_ports=True)
+    shared = replace(settings, grpc=free.grpc, http=free.http, probe=free.probe, share_ports=processes > 1)
     name = what.replace(" ", "-")
     with ExitStack() as running:
         started = [
@@ -111,7 +113,7 @@ def server(
             for index in range(processes)
         ]
         for index in range(processes):
-            eventually(lambda index=index: health.check_server(name, index, shared).ok, _READY_S, 0.1)  # type: ignore[misc]
+            eventually(lambda index=index: _is_ready(shared, index), _READY_S, 0.1)  # type: ignore[misc]
         yield Server(shared, [one.pid for one in started], what)
 
 
@@ -153,6 +155,14 @@ def bare_onnx(found: World, rows: int) -> Iterator[subprocess.Popen[str]]:
     with process(found.settings, "benchmarks.serving.bare_onnx", str(path), str(rows)) as running:
         answer_of(running, found.settings)
         yield running
+
+
+def _is_ready(settings: Settings, index: int) -> bool:
+    """Only servers that share their ports have a listener of their own."""
+    probed = (
+        health.check_server("server", index, settings) if settings.share_ports else health.check("server", settings)
+    )
+    return probed.ok
 
 
 def _model(settings: Settings, name: str) -> tuple[Path, ModelRecord]:
