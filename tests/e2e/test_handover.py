@@ -48,7 +48,7 @@ FLIGHT = Join("hand_flight", Keys("carrier", "tail"), [CARRIER, PLANE])
 ENTITIES = [{"carrier": f"C{number % 8}", "tail": f"N{number}"} for number in range(0, 200, 3)]
 END_MS = MIDNIGHT_MS + DAY_MS
 LITTLE, PAUSE_S = 40, 0.1
-WAYS = ("stop", "kill", "stop", "pause", "stop", "stop", "kill", "stop", "pause", "stop")
+WAYS = ("stop", "kill", "stop", "pause", "stop", "stop", "stop", "pause", "stop", "stop")
 LONGEST_S = 40
 
 
