@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from importlib.metadata import version as package_version
+from time import monotonic
 from typing import Any, TypeAlias
 
 import grpc
@@ -21,7 +22,7 @@ from bighead.config import split_address
 from bighead.errors import BigheadError, ConfigError, InvalidInput
 from serving import messages, rows
 from serving.codes import Code, code, details
-from serving.listening import stop_listening
+from serving.listening import connected, stop_listening
 from serving.observing import REQUEST_ID, Observer, ended, identify, shown
 from serving.predictor import Predictor
 from serving.security import Tls, TokenInterceptor, Tokens
@@ -36,8 +37,10 @@ _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
 )
-_HANDSHAKE_S = 0.2
-"""How long those who have just connected have for their handshake."""
+_AGE_S = 5.0
+"""How long a connection to a port that is shared lasts: its client then makes another, to whoever listens."""
+_LEAVE_S = 1.2 * _AGE_S
+_PAUSE_S = 0.05
 PUSHBACK = "grpc-retry-pushback-ms"
 """The trailer by which gRPC's own retries know when to try again."""
 
@@ -67,7 +70,8 @@ class GrpcServer:
         self._share_port = share_port
         self._tls = tls
         self._health = health.HealthServicer()
-        options = (*_OPTIONS, ("grpc.so_reuseport", int(share_port)))
+        shared = (("grpc.max_connection_age_ms", int(_AGE_S * 1000)),) if share_port else ()
+        options = (*_OPTIONS, ("grpc.so_reuseport", int(share_port)), *shared)
         self._server = grpc.aio.server(options=options, interceptors=[TokenInterceptor(tokens)] if tokens else [])
         self._server.add_generic_rpc_handlers(handlers(predictor))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -95,11 +99,20 @@ class GrpcServer:
     async def stop(self, grace_s: float) -> None:
         """Says NOT_SERVING, takes no new call, lets those under way end within the time."""
         if self._share_port:
-            # gRPC tells its clients to go before it closes its listener, and they would come back to it, to be reset.
-            stop_listening(split_address(self._address, "BIGHEAD_GRPC")[1])
-            await asyncio.sleep(_HANDSHAKE_S)
+            await self._leave(split_address(self._address, "BIGHEAD_GRPC")[1])
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace_s)
+
+    async def _leave(self, port: int) -> None:
+        """Waits until every client has gone to another process, which the age of connections makes it do.
+
+        gRPC cancels the calls that it has received and not handed on when it stops, and it tells clients to go before
+        it closes its listener, to which they would come back: so it is stopped when nobody is connected any more.
+        """
+        stop_listening(port)
+        deadline = monotonic() + _LEAVE_S
+        while connected(port) and monotonic() < deadline:
+            await asyncio.sleep(_PAUSE_S)
 
     async def _set_health(self, *, serving: bool) -> None:
         states = health_pb2.HealthCheckResponse

@@ -19,22 +19,35 @@ def stop_listening(port: int) -> int:
     moment is reset, unless net.ipv4.tcp_migrate_req is 1.
     """
     stopped = 0
-    for listener in _listeners(port):
-        listener.shutdown(socket.SHUT_RD)
-        stopped += 1
+    for found in _sockets(port):
+        if _listens(found):
+            found.shutdown(socket.SHUT_RD)
+            stopped += 1
     return stopped
 
 
-def _listeners(port: int) -> Iterator[socket.socket]:
+def connected(port: int) -> int:
+    """How many connections that came in on a port are open."""
+    return sum(not _listens(found) and _has_peer(found) for found in _sockets(port))
+
+
+def _sockets(port: int) -> Iterator[socket.socket]:
     for entry in _OPEN.iterdir():
         if not entry.is_socket():
             continue
         with contextlib.suppress(OSError), socket.socket(fileno=os.dup(int(entry.name))) as found:  # it may be closed
-            if _listens(found, port):
+            inet = found.family in (socket.AF_INET, socket.AF_INET6) and found.type == socket.SOCK_STREAM
+            if inet and found.getsockname()[1] == port:
                 yield found
 
 
-def _listens(found: socket.socket, port: int) -> bool:
-    if found.family not in (socket.AF_INET, socket.AF_INET6) or found.type != socket.SOCK_STREAM:
+def _listens(found: socket.socket) -> bool:
+    return bool(found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+
+
+def _has_peer(found: socket.socket) -> bool:
+    try:
+        found.getpeername()
+    except OSError:
         return False
-    return bool(found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)) and found.getsockname()[1] == port
+    return True

@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 
 from serving.http_server import HttpServer
-from serving.listening import stop_listening
+from serving.listening import connected, stop_listening
 
 
 def sharing() -> socket.socket:
@@ -32,6 +32,7 @@ def test_a_port_is_left_to_the_others_and_connections_go_on(port: int) -> None:
         leaving.listen()
         client = socket.create_connection(("127.0.0.1", port))
         accepted, _ = leaving.accept()
+        assert connected(port) == 1
         assert stop_listening(port) == 1
         staying.bind(("127.0.0.1", port))
         staying.listen()
@@ -42,6 +43,7 @@ def test_a_port_is_left_to_the_others_and_connections_go_on(port: int) -> None:
         assert stop_listening(port) == 1, "the other one is in this process too"
         client.close()
         accepted.close()
+        assert connected(port) == 0
 
 
 def app_of(name: str) -> FastAPI:
