@@ -1,12 +1,12 @@
 """`python -m batch`: what Spark does for the platform. Several commands in one line share one Spark session."""
 
-import re
 import uuid
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 import pyarrow.parquet as pq
+from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 
@@ -17,6 +17,7 @@ from batch.forget import forget_command
 from batch.land import land, only_table, sources_of
 from batch.maintenance import COMMANDS
 from batch.predicting import predict_command
+from batch.runs import reason_of
 from batch.session import DEFAULT_MASTER
 from batch.tables import read_version, table_path, version_of, write_history
 from batch.training import Labels, write_training_set
@@ -44,10 +45,6 @@ Exit codes: 0 done, 1 failed or not consistent, 2 wrong use or input, 3 a part o
 """
 
 
-_OURS = re.compile(r"bighead(\.\w+)+\.(?=\w+: )")
-"""What stands before the name of an error of ours in a traceback."""
-
-
 class Commands(click.Group):
     """Errors of ours and of Spark as one line; of ours with the exit code of `bighead`, of Spark with 1."""
 
@@ -56,14 +53,8 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except BigheadError as error:
             raise Failure(error) from error
-        except PySparkException as error:
-            raise click.ClickException(_first_reason(error)) from error
-
-
-def _first_reason(error: PySparkException) -> str:
-    """What went wrong, from an exception that may carry a worker's whole traceback."""
-    lines = [line for line in str(error).splitlines() if _OURS.match(line)]
-    return _OURS.sub("", lines[-1], count=1) if lines else str(error)
+        except (PySparkException, Py4JJavaError) as error:
+            raise click.ClickException(reason_of(error)) from error
 
 
 @click.group(

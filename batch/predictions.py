@@ -161,13 +161,12 @@ def _run(
     """What is left of a run: predictions, or the version of the output that has them; how many rows are copied."""
     with log.running() as outcome:
         if isinstance(left, int):
-            there = left
+            there, rows = left, _rows(spark, plan.output, left)
         else:
             with log.step(PREDICT) as step:
                 there = _write(spark, settings, plan, left, log.id)
-                step.rows = _rows(spark, plan.output, there)
+                rows = step.rows = _rows(spark, plan.output, there)
                 step.outputs = {"table": plan.output, "table_version": there}
-        rows = _rows(spark, plan.output, there)
         progress(f"{rows} predictions in {plan.output} version {there}")
         outcome.outputs = {"table": plan.output, "table_version": there, "rows": rows}
         if plan.copy is not None and copied is None:

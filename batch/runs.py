@@ -6,6 +6,7 @@ A run that is asked for again has the same identity, so the log says what of it 
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,9 @@ from bighead.events.topics import RUNS, topic_name
 from bighead.events.types import RunFinished, RunStarted, StepFinished
 
 _log = logging.getLogger(__name__)
+_OURS = re.compile(r"bighead(\.\w+)+\.(?=\w+: )")
+"""What stands before the name of an error of ours in a traceback."""
+_REASON_CHARACTERS = 4000
 _SUCCEEDED, _FAILED, _CANCELLED = "succeeded", "failed", "cancelled"
 
 
@@ -115,7 +119,7 @@ class RunLog:
         except BaseException as error:
             status = _FAILED if isinstance(error, Exception) else _CANCELLED
             try:
-                self._say(event_of(status, f"{type(error).__name__}: {error}"))
+                self._say(event_of(status, reason_of(error)))
             except BigheadError as unsaid:  # what went wrong first is what matters
                 _log.warning("that the run %s %s was not reported: %s", self.id, status, unsaid)
             raise
@@ -148,6 +152,13 @@ class RunLog:
     def _say(self, event: Event) -> None:
         self._publisher.publish(event, key=self.id, topic=self._topic)
         self._publisher.flush()
+
+
+def reason_of(error: BaseException) -> str:
+    """What went wrong, from an error that may carry the traces of a worker and of Java: what is ours, else its head."""
+    text = str(error)
+    ours = [line for line in text.splitlines() if _OURS.match(line)]
+    return _OURS.sub("", ours[-1], count=1) if ours else f"{type(error).__name__}: {text[:_REASON_CHARACTERS]}"
 
 
 def canonical(value: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from pyspark.sql import types as T
 
 from batch.copies import FULL_NAME, ParquetCopy, TopicCopy, copy_to, field_name, record_schema
 from batch.predictions import PREDICTION_ID, ModelOf, check_table, output_schema, predictions, predictor_of
+from batch.runs import reason_of
 from batch.tables import TableVersion
 from bighead.errors import ConfigError, InvalidInput
 from bighead.inference.loading import load
@@ -131,3 +132,17 @@ def test_a_copied_record_has_the_columns_of_the_table() -> None:
     with pytest.raises(ConfigError, match="same name 'a_b' in Avro"):
         record_schema(schema("`a-b` INT, a_b INT"))
     assert [field_name(name) for name in ("a.b", "9", "日")] == ["a_b", "_9", "_"]
+
+
+def test_what_a_worker_refused_is_found_in_what_spark_says() -> None:
+    said = (
+        "An error occurred while calling o1.save.\n: org.apache.spark.SparkException: Job aborted\n"
+        "Caused by: org.apache.spark.api.python.PythonException: Traceback (most recent call last):\n"
+        '  File "worker.py", line 1, in main\n'
+        "bighead.errors.InvalidInput: model 'late' version 1: column 'hour': received null; expected INT64\n"
+        "\tat org.apache.spark.Anything(Anything.scala:1)"
+    )
+    assert reason_of(RuntimeError(said)) == (
+        "InvalidInput: model 'late' version 1: column 'hour': received null; expected INT64"
+    )
+    assert reason_of(OSError("x" * 9000)) == f"OSError: {'x' * 4000}"
