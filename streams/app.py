@@ -1,11 +1,9 @@
 """What a stream worker is made of: services in one event loop, and Faust for the agents of the control plane.
 
 Services do not wait for Faust: a member of its consumer group that was killed would hold them up until it is forgotten.
-Of several workers one runs the lane, one the materializer and one the monitoring; the others stand by.
 """
 
-import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import faust
 import mode
@@ -18,15 +16,12 @@ from bighead.events.guard import Guard
 from bighead.health import HEARTBEAT_KEY, MATERIALIZER_HEARTBEAT_KEY
 from streams.catalog import CatalogService
 from streams.committed import read_committed
-from streams.evaluate import connect
 from streams.heartbeat import HeartbeatService
-from streams.lane import LaneService, stand_by
+from streams.lane import LaneService
 from streams.letters import LettersOnce
 from streams.materializer import MaterializerService
 from streams.monitoring import MonitoringService
-from streams.owned import OwnedService
 from streams.registry import RegistryService
-from streams.restore import Marks
 from streams.rollouts import RolloutsService
 from streams.views import register
 
@@ -50,7 +45,7 @@ def build(settings: Settings, only: Iterable[str] = ALL) -> mode.Worker:
         return {name: _state(service) for name, service in services.items()}
 
     key = MATERIALIZER_HEARTBEAT_KEY if wanted == ["materializer"] else HEARTBEAT_KEY
-    running = [*services.values(), HeartbeatService(settings, states, key, lambda: _leads(services))]
+    running = [*services.values(), HeartbeatService(settings, states, key)]
     if AGENTS not in wanted:
         return mode.Worker(*running, override_logging=False, redirect_stdouts=False)
     app = faust_app(settings)
@@ -83,36 +78,18 @@ def _services(settings: Settings, wanted: list[str]) -> dict[str, ServiceT]:
     if "lane" in wanted or "materializer" in wanted:
         made["catalog"] = catalog
     if "lane" in wanted:
-        made["lane"] = _owned_lane(settings, codec, catalog)
+        made["lane"] = LaneService(settings, codec, dead_letters, catalog)
     if "materializer" in wanted:
         guard = Guard(codec, dead_letters, "materializer", settings)
-        made["materializer"] = OwnedService(
-            settings, "materializer", lambda _: MaterializerService(settings, codec, guard, catalog)
-        )
+        made["materializer"] = MaterializerService(settings, codec, guard, catalog)
     if "registry" in wanted:
         made["registry"] = RegistryService(settings)
     if "rollouts" in wanted:
         made["rollouts"] = RolloutsService(settings, codec, Guard(codec, dead_letters, "rollouts", settings))
     if "monitoring" in wanted:
-        letters = Guard(codec, dead_letters, "monitoring", settings)
-        made["monitoring"] = OwnedService(settings, "monitoring", lambda _: MonitoringService(settings, codec, letters))
+        guard = Guard(codec, dead_letters, "monitoring", settings)
+        made["monitoring"] = MonitoringService(settings, codec, guard)
     return made
-
-
-def _owned_lane(settings: Settings, codec: Codec, catalog: CatalogService) -> OwnedService:
-    marks = Marks(settings.partitions)
-    connect().close()  # loads what takes seconds to load: now, and not when the lane is taken over
-
-    async def keep_up() -> None:
-        await asyncio.to_thread(stand_by, settings, codec, marks)
-
-    return OwnedService(settings, "lane", lambda lease: LaneService(settings, codec, catalog, lease, marks), keep_up)
-
-
-def _leads(services: Mapping[str, ServiceT]) -> bool:
-    """Whether this worker, of several, runs what a sign of life is expected of."""
-    leading = services.get("lane") or services.get("materializer")
-    return not isinstance(leading, OwnedService) or leading.running is not None
 
 
 def _state(service: ServiceT) -> str:

@@ -7,11 +7,9 @@ import asyncio
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
 
 from bighead.features.tiles import Tile
 from streams.member import Member
-from streams.threads import in_thread
 from streams.tile_log import Flight, TileLog
 from streams.tile_store import Changes, TileStore
 
@@ -111,5 +109,5 @@ class Commits:
             if len(changes) < MANY:
                 self._store.commit(changes, offsets, self._state_offsets)
             else:
-                await in_thread(partial(self._store.commit, changes, offsets, self._state_offsets))
+                await asyncio.to_thread(self._store.commit, changes, offsets, self._state_offsets)
             self._written_s = time.monotonic()

@@ -15,37 +15,23 @@ BEAT_S = 1.0
 
 
 class HeartbeatService(Service):
-    """`states` gives each service's state, `running` or what is wrong; `key` is where it is told.
+    """`states` gives each service's state, `running` or what is wrong; `key` is where it is told."""
 
-    Of several workers the one tells that runs what they are there for, as `speaks` says.
-    """
-
-    def __init__(
-        self,
-        settings: Settings,
-        states: Callable[[], Mapping[str, str]],
-        key: str = HEARTBEAT_KEY,
-        speaks: Callable[[], bool] = lambda: True,
-    ) -> None:
+    def __init__(self, settings: Settings, states: Callable[[], Mapping[str, str]], key: str = HEARTBEAT_KEY) -> None:
         super().__init__()
         self._store = pipeline_of(settings.redis)
         self._states = states
         self._key = key
-        self._speaks = speaks
 
     @Service.task
     async def _beat(self) -> None:
         while not self.should_stop:
-            if self._speaks():
-                await self._tell()
+            try:
+                beat = heartbeat(os.getpid(), wall_clock_ms(), self._states())
+                await self._store.execute([("SET", self._key, beat, "EX", HEARTBEAT_TTL_S)], BEAT_S)
+            except (StoreError, DeadlineExceeded) as error:
+                self.log.warning("no heartbeat: %s", error)
             await self.sleep(BEAT_S)
-
-    async def _tell(self) -> None:
-        beat = heartbeat(os.getpid(), wall_clock_ms(), self._states())
-        try:
-            await self._store.execute([("SET", self._key, beat, "EX", HEARTBEAT_TTL_S)], BEAT_S)
-        except (StoreError, DeadlineExceeded) as error:
-            self.log.warning("no heartbeat: %s", error)
 
     async def on_shutdown(self) -> None:
         """Disconnects."""

@@ -1,7 +1,7 @@
 """The Python lane: turns the events of source topics into tiles, for every group that the feature catalog holds.
 
 A service beside the Faust agents and not an agent: micro-batches, Arrow and one disk write for each are what make it
-fast. State is local, so one worker owns all source topics; see `streams.ownership`.
+fast. State is local, so one worker owns a source topic whole.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from mode import Service
 
 from bighead.config import Settings
 from bighead.events.codec import Codec
-from bighead.events.topics import FEATURES_STATE, topic_name
+from bighead.events.guard import DeadLetterSink
 from bighead.events.types import SourcePosition
 from bighead.features.catalog import FLINK, Catalog, GroupEpoch
 from streams.catalog import CatalogService
@@ -19,9 +19,7 @@ from streams.evaluate import connect
 from streams.flink.follower import FlinkFollower, Followed
 from streams.forgetting import Forgetter
 from streams.garbage import spare_what_is_loaded
-from streams.letters import LettersOnce
 from streams.member import Member
-from streams.ownership import Lease
 from streams.restore import Marks, restore
 from streams.source import Parts, SourceLane
 from streams.statistics import LaneStatistics, publish_statistics
@@ -32,57 +30,29 @@ CACHED_BYTES = 64 * 1024 * 1024
 """Of decoded tiles."""
 
 
-def restored(settings: Settings, codec: Codec, marks: Marks) -> TileStore:
-    """The local state, opened and brought up to the state topic."""
-    topic = topic_name(settings.topic_prefix, FEATURES_STATE)
-    store = TileStore(settings.state / "lane", codec, topic, CACHED_BYTES)
-    try:
-        restore(settings, codec, store, marks)
-    except BaseException:
-        store.close()
-        raise
-    return store
-
-
-def stand_by(settings: Settings, codec: Codec, marks: Marks) -> None:
-    """Brings the local state up to the state topic while another worker has the lane."""
-    restored(settings, codec, marks).close()
-
-
 class LaneService(Service):
-    """All source topics of the catalog. A group that is applied while it runs is taken in without a restart.
+    """All source topics of the catalog. A group that is applied while it runs is taken in without a restart."""
 
-    marks: what this process has read of the state topic's marks; it is brought up to date here.
-    """
-
-    def __init__(self, settings: Settings, codec: Codec, catalog: CatalogService, lease: Lease, marks: Marks) -> None:
+    def __init__(self, settings: Settings, codec: Codec, dead_letters: DeadLetterSink, catalog: CatalogService) -> None:
         super().__init__()
         self.sources: dict[str, SourceLane] = {}
         self._settings = settings
         self._codec = codec
-        self._lease = lease
+        self._dead_letters = dead_letters
         self._catalog = catalog
         self._members: dict[tuple[str, int], Member] = {}
         self._flink = FlinkFollower(settings, codec)
-        self._restored = marks
+        self._restored = Marks(settings.partitions)
         self._parts: Parts | None = None
 
     async def on_start(self) -> None:
         """Opens the local state and brings it up to the state topic."""
-        log = TileLog(self._settings, self._codec, self._lease)
-        store = await asyncio.to_thread(restored, self._settings, self._codec, self._restored)
+        log = TileLog(self._settings, self._codec)
+        store = TileStore(self._settings.state / "lane", self._codec, log.topic, CACHED_BYTES)
+        self._restored = await asyncio.to_thread(restore, self._settings, self._codec, store)
         commits, statistics = Commits(store, log), LaneStatistics()
         self._parts = Parts(
-            settings=self._settings,
-            codec=self._codec,
-            store=store,
-            log=log,
-            commits=commits,
-            statistics=statistics,
-            dead_letters=LettersOnce(self._settings, self._codec, self._lease),
-            duck=connect(),
-            turn=asyncio.Lock(),
-            lease=self._lease,
+            self._settings, self._codec, store, log, commits, statistics, self._dead_letters, connect(), asyncio.Lock()
         )
         reached = self._restored.included(self._catalog.topic).get(0, 0)
         self._forgetter = Forgetter(self._catalog, store, log, commits, reached)
@@ -92,9 +62,9 @@ class LaneService(Service):
         spare_what_is_loaded()
 
     async def on_shutdown(self) -> None:
-        """Closes the local state, when nothing uses it any more and all that was sent has come or cannot come."""
+        """Closes the local state, when nothing uses it any more."""
         if self._parts is not None:
-            await asyncio.to_thread(self._parts.log.close)
+            self._parts.log.close()
             self._parts.store.close()
             self._parts.duck.close()
 
@@ -124,7 +94,6 @@ class LaneService(Service):
         for source in self.sources.values():
             await source.settled.wait()
         async with parts.turn:
-            await parts.lease.held()
             for source in self.sources.values():
                 source.mark()
             await self._forgetter.catch_up(offset)
@@ -136,9 +105,8 @@ class LaneService(Service):
     def _add(self, parts: Parts, applied: GroupEpoch) -> None:
         place = (applied.group.name, applied.epoch)
         topic = applied.group.definition.source.topic
-        # The disk is behind the marks where another worker had the lane meanwhile.
-        known, marked = parts.store.offsets(place) or {}, self._marked_offsets(place, topic)
-        offsets = {one: max(known.get(one, 0), marked.get(one, 0)) for one in {**known, **marked}}
+        known = parts.store.offsets(place)
+        offsets = self._marked_offsets(place, topic) if known is None else known
         member = self._members[place] = Member(applied.group, applied.epoch, applied.cut_ms, offsets)
         self._source(parts, applied).add(member)
         self.log.info("group %s, epoch %d, is read from %s at %s", *place, topic, offsets or "its beginning")
@@ -154,14 +122,13 @@ class LaneService(Service):
         """Says how far Flink's groups have come."""
         parts = self._opened
         async with parts.turn:
-            await parts.lease.held()
             for source in self.sources.values():
                 source.mark()
             acknowledged = await parts.commits.add({}, ())
         await acknowledged
 
     def _marked_offsets(self, place: tuple[str, int], topic: str) -> dict[int, int]:
-        """Where a group goes on whose offsets are not on the disk: at the marks, if they were made with it.
+        """Where a group goes on whose offsets were lost with the disk: at the marks, if they were made with it.
 
         Reading from the beginning would be right as well, since tiles know what they include.
         """

@@ -7,8 +7,10 @@ import asyncio
 import enum
 import logging
 import threading
+import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from aiokafka.partitioner import murmur2
@@ -38,7 +40,6 @@ from bighead.registry import (
     decide,
     evolve,
 )
-from streams.instance import instance_id
 
 LOGGER = logging.getLogger("bighead.registry")
 STAGE = "registry"
@@ -139,7 +140,7 @@ class RegistryWriter:
     def _consumer(self) -> Consumer:
         """A static member: a writer that was killed gets its partitions back at once, without a rebalance."""
         config = consumer_config(self._settings, self._group) | {
-            "group.instance.id": instance_id(self._settings.state, "registry"),
+            "group.instance.id": instance_id(self._settings.state),
             "session.timeout.ms": 10_000,
         }
         return Consumer(config, logger=LOGGER)
@@ -314,6 +315,15 @@ class RegistryService(Service):
     async def _watch(self, writing: "asyncio.Task[None]") -> None:
         """Lets the writer's failure become this service's; the thread itself cannot be cancelled."""
         await asyncio.shield(writing)
+
+
+def instance_id(folder: Path) -> str:
+    """The name of the writer whose state folder this is; made up once, then kept."""
+    path = folder / "registry-instance"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"registry-{uuid.uuid4().hex}")
+    return path.read_text()
 
 
 def _insist(call: Callable[[], object]) -> None:

@@ -1,18 +1,17 @@
 """Brings the lane's local state up to the state topic, which may be ahead of it: after a crash by a little, after the
-loss of the disk by everything, after another worker had the lane by what that one did. Runs before the first step.
+loss of the disk by everything. Knows the topic and the store; runs before the first step.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
 
-from bighead.clock import wall_clock_ms
 from bighead.config import Settings
 from bighead.errors import UndecodableEvent
 from bighead.events.codec import Codec
-from bighead.events.log import end_offsets, read_log
+from bighead.events.log import read_log
 from bighead.events.message import Message
 from bighead.events.topics import FEATURES_STATE, topic_name
 from bighead.events.types import FeatureTile, PositionReached, SourcePosition
@@ -21,8 +20,6 @@ from streams.tile_log import LANE
 from streams.tile_store import TileStore
 
 _CHUNK = 5000
-TRUSTED_MS = 12 * 60 * 60 * 1000
-"""How far behind a disk may be: the topic keeps the signs that a tile was erased for a day, and then only the gap."""
 _log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 
@@ -51,18 +48,12 @@ class Marks:
         }
 
 
-def restore(settings: Settings, codec: Codec, store: TileStore, marks: Marks) -> None:
-    """Copies what is newer on the state topic into the store, and the marks there into `marks`.
-
-    Everything is newer than a store that is new, or too old to be trusted.
-    """
+def restore(settings: Settings, codec: Codec, store: TileStore) -> Marks:
+    """Copies what is newer on the state topic into the store; the marks that it found, all of them for an empty one."""
     topic = topic_name(settings.topic_prefix, FEATURES_STATE)
     known = store.state_offsets()
-    if known is not None and _outdated(settings, topic, store, known):
-        _log.warning("the lane's disk is behind by more than %d h: it is restored as a whole", TRUSTED_MS // 3_600_000)
-        store.clear()
-        known = None
     reached = dict(known or {})
+    marks = Marks(settings.partitions)
     count = 0
     for chunk in _chunks(read_log(settings, topic, start=known)):
         tiles: list[tuple[bytes, FeatureTile | None, bytes]] = []
@@ -80,12 +71,7 @@ def restore(settings: Settings, codec: Codec, store: TileStore, marks: Marks) ->
         count += len(tiles)
     store.restore([], reached)
     _log.info("restored %d tiles from %s (%s)", count, topic, "an empty folder" if known is None else "the newest")
-
-
-def _outdated(settings: Settings, topic: str, store: TileStore, known: Mapping[int, int]) -> bool:
-    if wall_clock_ms() - store.saved_ms() < TRUSTED_MS:
-        return False
-    return any(end > known.get(partition, 0) for partition, end in end_offsets(settings, topic).items())
+    return marks
 
 
 def _decoded(codec: Codec, message: Message) -> object:

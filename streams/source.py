@@ -24,10 +24,8 @@ from streams.fast_reader import FastReader
 from streams.flink.follower import Followed
 from streams.kafka import Record, message_of
 from streams.member import Member, Outcome, stage_of
-from streams.ownership import Lease
 from streams.statistics import LaneStatistics
 from streams.step import Stepper
-from streams.threads import in_thread
 from streams.tile_log import TileLog
 from streams.tile_store import Changes, MemberTiles, TileStore
 
@@ -46,10 +44,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class Parts:
-    """What all sources of a lane share. One step at a time holds `turn`: what it queues lies together on the topic.
-
-    Nothing is written while the lease is not held: another worker may have the lane.
-    """
+    """What all sources of a lane share. One step at a time holds `turn`: what it queues lies together on the topic."""
 
     settings: Settings
     codec: Codec
@@ -60,7 +55,6 @@ class Parts:
     dead_letters: DeadLetterSink
     duck: duckdb.DuckDBPyConnection
     turn: asyncio.Lock
-    lease: Lease
 
 
 class _Crew:
@@ -134,7 +128,6 @@ class SourceLane:
                 await asyncio.sleep(MISSING_TOPIC_S)
             self._beginnings = await live.reader.beginnings()
             async with self._parts.turn:
-                await self._parts.lease.held()
                 self.mark()
                 acknowledged = await self._parts.commits.add({}, ())
             await acknowledged
@@ -224,10 +217,8 @@ class SourceLane:
             # 2. Fold: pure; it reads what the steps before it changed, whether or not that is on the disk.
             tiles = [MemberTiles(self._parts.store, member) for member in crew.members]
             outcome, changes = await self._fold(crew, polled, tiles)
-            await self._parts.lease.held()
             # 3. Dead letters, until they are safe: who lost the disk goes on at the marks and never meets them again.
             await self._bury(outcome)
-            await self._parts.lease.held()
             # 4. Tiles to the state topic, each with its whole state: writing one again changes nothing. Marks behind
             #    them, on every partition.
             for key, (tile, value) in changes.items():
@@ -265,7 +256,7 @@ class SourceLane:
 
         if sum(len(records) for records in polled.values()) < SMALL:
             return work()
-        return await in_thread(work)
+        return await asyncio.to_thread(work)
 
     def _move(self, members: Sequence[Member], polled: Mapping[int, Sequence[Record]], outcome: Outcome) -> None:
         for partition, records in polled.items():
@@ -295,7 +286,7 @@ class SourceLane:
             message = message_of(self.topic, failure.partition, failure.record)
             self._parts.dead_letters.send(message, failure.error, stage_of(failure.group))
         if outcome.failures:
-            await in_thread(self._parts.dead_letters.flush)
+            await asyncio.to_thread(self._parts.dead_letters.flush)
 
     @property
     def _one_time(self) -> bool:

@@ -19,7 +19,6 @@ from bighead.events.headers import cloud_event
 from bighead.events.kafka import LOGGER, producer_config
 from bighead.events.topics import FEATURES_STATE, topic_name
 from bighead.events.types import FeatureTile, PositionReached, SourcePosition
-from streams.ownership import FRESH_S, Lease
 
 LANE = "python"
 """The id of this lane in marks. It is not a host's: a lane that moves goes on with its marks."""
@@ -63,8 +62,6 @@ class Flight:
         partition, offset = message.partition(), message.offset()
         if error is not None or partition is None or offset is None:
             reason = error.str() if error else "no position was given"
-            if error is not None and error.code() == KafkaError.INVALID_TIMESTAMP:
-                reason += f" (it came more than {FRESH_S:g} s after it was made; is this machine's clock right?)"
             self._failure = f"{message.topic()} did not take a tile or a mark: {reason}"
         else:
             self._offsets[partition] = offset + 1
@@ -78,15 +75,10 @@ class Flight:
 
 
 class TileLog:
-    """The state topic, to write to. A thread of its own hears acknowledgements; nobody waits for them to go on.
+    """The state topic, to write to. A thread of its own hears acknowledgements; nobody waits for them to go on."""
 
-    What is queued together has one stamp, which is asked for before the first of it: raises NotOwner without the lease.
-    """
-
-    def __init__(self, settings: Settings, codec: Codec, lease: Lease) -> None:
+    def __init__(self, settings: Settings, codec: Codec) -> None:
         self.topic = topic_name(settings.topic_prefix, FEATURES_STATE)
-        self._lease = lease
-        self._stamp_ms = 0
         self._partitions = settings.partitions
         self._codec = codec
         self._producer = Producer(producer_config(settings) | _LIMITS, logger=LOGGER)
@@ -132,22 +124,18 @@ class TileLog:
         return flight
 
     def close(self) -> None:
-        """Returns when nothing that was queued can reach the topic any more; what is older is refused there."""
+        """Stops listening."""
         self._closed.set()
         self._listener.join()
-        self._producer.flush(FRESH_S)
 
     def _send(self, key: bytes, value: bytes | None, headers: Sequence[tuple[str, bytes]], partition: int) -> None:
         flight = self._flight
         if flight is None:
-            self._stamp_ms = self._lease.stamp_ms()
             flight = self._flight = Flight(asyncio.get_running_loop())
         deadline_s = time.monotonic() + _QUEUE_FULL_S
         while True:
             try:
-                self._producer.produce(
-                    self.topic, value, key, partition, flight.heard, timestamp=self._stamp_ms, headers=list(headers)
-                )
+                self._producer.produce(self.topic, value, key, partition, flight.heard, headers=list(headers))
             except BufferError:
                 if time.monotonic() > deadline_s:
                     raise Overloaded(f"Kafka has taken no message for {_QUEUE_FULL_S} s; is the broker up?") from None

@@ -10,7 +10,6 @@ from typing import TypeAlias
 
 from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch
 
-from bighead.clock import wall_clock_ms
 from bighead.errors import InvalidEvent, PlatformError, UndecodableEvent
 from bighead.events.binary import bytes_bytes, long_bytes, text_bytes
 from bighead.events.codec import Codec
@@ -35,7 +34,6 @@ _END = b"\x00"
 _TILE = b"t"
 _OFFSETS = b"o"
 _STATE = b"s"
-_SAVED = b"w"
 
 
 class TileStore:
@@ -114,15 +112,6 @@ class TileStore:
         """The offsets of the state topic below which everything of this lane is in; None for a new folder."""
         return self._read(_STATE)
 
-    def saved_ms(self) -> int:
-        """When the folder was written to last, by this machine's clock; 0 where nothing says so."""
-        value = self._db.get(_SAVED)
-        return 0 if value is None else int(value)
-
-    def clear(self) -> None:
-        """Forgets everything, as if the folder were new; to be called before the first step."""
-        self._db.delete_range(b"", b"\xff")
-
     def stage(self, changes: Changes) -> None:
         """Takes tiles that are not to be on the disk yet, and are read from now on."""
         self._staged.update(changes)
@@ -143,7 +132,6 @@ class TileStore:
         for place, reached in offsets.items():
             batch.put(_OFFSETS + json.dumps(place).encode(), _offsets(reached))
         batch.put(_STATE, _offsets(state_offsets))
-        batch.put(_SAVED, str(wall_clock_ms()).encode())
         self._db.write(batch)
         for key, change in changes.items():
             tile, value = change
@@ -183,7 +171,6 @@ class TileStore:
                 newest[key] = event.seq
                 batch.put(_TILE + key, value)
         batch.put(_STATE, _offsets(state_offsets))
-        batch.put(_SAVED, str(wall_clock_ms()).encode())
         self._db.write(batch)
 
     def _seq(self, value: bytes) -> int:

@@ -35,8 +35,8 @@ class DeadLetters:
         self._sender = Sender(settings)
         self._clock_ms = clock_ms
 
-    def send(self, message: Message, error: Exception, stage: str, stamp_ms: int = 0) -> None:
-        """Queues the message with its bytes, key and headers as they are. stamp_ms: see `Sender.send`."""
+    def send(self, message: Message, error: Exception, stage: str) -> None:
+        """Queues the message with its bytes, key and headers as they are."""
         LOGGER.warning("%s: dead letter of %s: %s", stage, message.position, error)
         letter = DeadLetter(
             topic=message.topic,
@@ -51,7 +51,7 @@ class DeadLetters:
             timestamp_ms=message.timestamp_ms,
             at_ms=self._clock_ms(),
         )
-        self._write(letter, message.key, letter.at_ms, stage, stamp_ms)
+        self._write(letter, message.key, letter.at_ms, stage)
 
     def mark_replayed(self, letter: DeadLetter, actor: str) -> None:
         """Queues the fact that a dead letter was sent back."""
@@ -69,13 +69,10 @@ class DeadLetters:
         """Waits until everything written so far is acknowledged."""
         self._sender.flush()
 
-    def _write(
-        self, event: DeadLetter | DeadLetterReplayed, key: bytes | None, at_ms: int, stage: str, stamp_ms: int = 0
-    ) -> Delivery:
+    def _write(self, event: DeadLetter | DeadLetterReplayed, key: bytes | None, at_ms: int, stage: str) -> Delivery:
         subject = str(Position(event.topic, event.partition, event.offset))
         headers = cloud_event(event_type=event.FULL_NAME, source=f"bighead/{stage}", subject=subject, time_ms=at_ms)
-        value = self._codec.encode(event, self._topic)
-        return self._sender.send(self._topic, key, value, headers, stamp_ms=stamp_ms)
+        return self._sender.send(self._topic, key, self._codec.encode(event, self._topic), headers)
 
 
 def read_dead_letters(settings: Settings, codec: Codec) -> list[StoredDeadLetter]:

@@ -63,15 +63,14 @@ class Sender:
         value: bytes | None,
         headers: Sequence[tuple[str, bytes | None]],
         partition: int = -1,
-        stamp_ms: int = 0,
     ) -> Delivery:
-        """Queues a message; waits while the queue is full. stamp_ms: Kafka's time of it; 0 for now."""
+        """Queues a message; waits while the queue is full."""
         delivery = Delivery(self, topic)
         deadline_s = time.monotonic() + _QUEUE_FULL_S
         while True:
             try:
                 self._producer.produce(
-                    topic, value, key, partition, delivery.resolve, timestamp=stamp_ms, headers=list(headers)
+                    topic, value, key, partition, on_delivery=delivery.resolve, headers=list(headers)
                 )
             except BufferError:
                 if time.monotonic() > deadline_s:

@@ -26,16 +26,11 @@ DEAD_LETTERS = "dead-letters.v1"
 DAY_MS = 24 * 60 * 60 * 1000
 FOREVER = -1
 MEBIBYTE = 1024 * 1024
-OLDEST_MS = 10 * 60 * 1000
-"""How old a message may be when it reaches a topic that a single worker speaks for; see `streams.ownership`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopicSpec:
-    """One topic: what it carries, keyed by what, kept for how long. `partitions` None: as many as the settings say.
-
-    oldest_ms: the broker refuses a message whose time says that it was made earlier; None: it takes any.
-    """
+    """One topic: what it carries, keyed by what, kept for how long. `partitions` None: as many as the settings say."""
 
     name: str
     key: str
@@ -45,13 +40,10 @@ class TopicSpec:
     partitions: int | None = None
     max_bytes: int = MEBIBYTE
     key_required: bool = True
-    oldest_ms: int | None = None
 
     def broker_settings(self) -> dict[str, str]:
         """The topic's configuration on the broker."""
         settings = {"cleanup.policy": self.cleanup, "max.message.bytes": str(self.max_bytes)}
-        if self.oldest_ms is not None:
-            settings["message.timestamp.before.max.ms"] = str(self.oldest_ms)
         if self.cleanup == "compact":
             # The active segment is never compacted: small segments keep what a restore reads short.
             return settings | {"segment.bytes": str(64 * MEBIBYTE)}
@@ -80,7 +72,6 @@ TOPICS: tuple[TopicSpec, ...] = (
         key="group, epoch, entity, level, start; or lane, source partition",
         cleanup="compact",
         types=(t.FeatureTile, t.PositionReached),
-        oldest_ms=OLDEST_MS,
     ),
     TopicSpec(
         name=MODELS_COMMANDS,
@@ -144,7 +135,6 @@ TOPICS: tuple[TopicSpec, ...] = (
         types=(t.DeadLetter, t.DeadLetterReplayed),
         max_bytes=8 * MEBIBYTE,
         key_required=False,
-        oldest_ms=OLDEST_MS,
     ),
 )
 _BY_NAME = {spec.name: spec for spec in TOPICS}

@@ -107,6 +107,8 @@ def dump(store: "redis.Redis") -> dict[bytes, Any]:
     """All keys but the signs of life, which say nothing of the log."""
     found: dict[bytes, Any] = {}
     for key in store.scan_iter(count=1000):
+        if b":server:" in key:
+            continue
         match store.type(key):
             case b"hash":
                 found[key] = sorted(store.hgetall(key).items())

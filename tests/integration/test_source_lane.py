@@ -5,7 +5,6 @@ from collections.abc import Iterable
 
 import pytest
 
-from bighead.clock import wall_clock_ms
 from bighead.config import Settings
 from bighead.events.codec import Codec
 from bighead.events.log import read_log
@@ -35,17 +34,6 @@ class Died(Exception):
     """Instead of what a step would have done next."""
 
 
-class Held:
-    """The lease of a worker that is alone."""
-
-    async def held(self) -> None:
-        """At once."""
-
-    def stamp_ms(self) -> int:
-        """Now."""
-        return wall_clock_ms()
-
-
 class DeadlyLetters:
     """Dead letters that nobody lives to see written."""
 
@@ -63,20 +51,11 @@ def test_nothing_says_that_an_event_is_included_before_its_dead_letter_is_safe(r
     codec = Codec(ready_settings.schema_registry)
 
     async def run() -> list[object]:
-        log = TileLog(ready_settings, codec, Held())
+        log = TileLog(ready_settings, codec)
         store = TileStore(ready_settings.state / "lane", codec, log.topic, 1_000_000)
         commits = Commits(store, log)
         parts = Parts(
-            settings=ready_settings,
-            codec=codec,
-            store=store,
-            log=log,
-            commits=commits,
-            statistics=LaneStatistics(),
-            dead_letters=DeadlyLetters(),
-            duck=connect(),
-            turn=asyncio.Lock(),
-            lease=Held(),
+            ready_settings, codec, store, log, commits, LaneStatistics(), DeadlyLetters(), connect(), asyncio.Lock()
         )
         lane = SourceLane(parts, TOPIC, lambda _: True)
         lane.add(Member(compile_group(GROUP, COLUMNS), 1, None, {}))

@@ -40,14 +40,3 @@ def test_a_message_that_is_read_again_is_written_once_for_each_stage(ready_setti
     restarted.flush()
 
     assert written(ready_settings) == [(1, "lane"), (1, "materializer"), (2, "lane"), (2, "materializer")]
-
-
-def test_workers_that_take_turns_write_each_letter_once(ready_settings: Settings) -> None:
-    codec = Codec(ready_settings.schema_registry)
-    first, second = LettersOnce(ready_settings, codec), LettersOnce(ready_settings, codec)
-    for sink, offsets in ((first, (1, 2)), (second, (2, 3)), (first, (3, 4))):
-        for offset in offsets:
-            sink.send(message(offset), ERROR, "lane")
-        sink.flush()
-
-    assert written(ready_settings) == [(1, "lane"), (2, "lane"), (3, "lane"), (4, "lane")]
