@@ -37,7 +37,7 @@ demo: setup jars $(if $(filter flink,$(LANE)),flink) ## flights: train, deploy, 
 	@$(BIN)/python -m examples.flights $(if $(LANE),--lane $(LANE)) $(ARGS)
 
 test: setup jars flink ## the whole test suite, three files at a time: most tests wait for something
-	$(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 malformed: setup ## ten thousand malformed requests to a model server; COUNT=
 	$(BIN)/python -m tests.unit.serving.malformed $(or $(COUNT),10000)

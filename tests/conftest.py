@@ -6,10 +6,11 @@
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
+from xdist.scheduler import LoadFileScheduling
 
 from bighead import config
 from bighead.config import Settings
@@ -22,26 +23,34 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 _REDIS_DATABASES = 64
-_SHARED = ("breakable", "applications")
-"""What takes longest to start: all files that use one of these run in one process, which starts it once."""
-_LONGEST_FIRST = ("breakable", "spark")
+_LONGEST_FIRST = ("tests/e2e/", "tests/integration/test_batch", "tests/conformance/")
+_TOGETHER = "tests/e2e/"
+"""Files that share platforms which take long to start: they run in one process, which starts each once."""
+_APART = "tests/e2e/test_flink_lane.py"
 _numbers = itertools.count(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts files into groups for processes that run side by side, and the groups that take longest first."""
-    used: dict[Path, set[str]] = {}
-    for item in items:
-        used.setdefault(item.path, set()).update(getattr(item, "fixturenames", ()))
-    for item in items:
-        group = next((name for name in _SHARED if name in used[item.path]), str(item.path))
-        item.add_marker(pytest.mark.xdist_group(group))
+    """Puts the files that take longest first, so that no process is left alone with one of them."""
     last = len(_LONGEST_FIRST)
-    ranks = {
-        path: min([_LONGEST_FIRST.index(one) for one in names & {*_LONGEST_FIRST}], default=last)
-        for path, names in used.items()
-    }
-    items.sort(key=lambda item: ranks[item.path])
+
+    def rank(item: pytest.Item) -> int:
+        return next((at for at, start in enumerate(_LONGEST_FIRST) if item.nodeid.startswith(start)), last)
+
+    items.sort(key=rank)
+
+
+class Scheduling(LoadFileScheduling):  # type: ignore[misc]
+    """A file, or the files that run together, to one of the processes that run side by side."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return _TOGETHER if file.startswith(_TOGETHER) and file != _APART else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    """Called by pytest-xdist, where tests run side by side."""
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")
