@@ -171,7 +171,7 @@ def test_without_a_server_a_deployment_stands_and_the_wait_ends(
 ) -> None:
     client = ModelsClient(ready_settings, timeout_s=3)
     client.register("delay", record(artifact_sha256=""), model_file, "try")
-    with pytest.raises(DeadlineExceeded, match="no server reported"):
+    with pytest.raises(DeadlineExceeded, match="no report came from any server"):
         client.deploy("delay", 1, "go")
     assert client.show("delay").state.live == 1
 
