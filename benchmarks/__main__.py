@@ -63,15 +63,13 @@ def main(names: tuple[str, ...], seconds: float | None, feast: bool, only: tuple
     """Measure bighead on this machine, each figure beside a peer or a floor from the same run."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exit unwinds, and with it every platform stops
     facts, reports = machine(), []
+    runs = RUNS | {
+        "online": lambda seconds: online.run(seconds or online.SECONDS, feast=feast),
+        "serving": lambda seconds: serving.run(seconds or serving.SECONDS, only),
+    }
     try:
-        for name in names or RUNS:
-            match name:
-                case "online":
-                    report = online.run(seconds or online.SECONDS, feast=feast)
-                case "serving":
-                    report = serving.run(seconds or serving.SECONDS, only)
-                case _:
-                    report = RUNS[name](seconds)
+        for name in names or runs:
+            report = runs[name](seconds)
             reports.append(report)
             if not json_wanted:
                 click.echo(as_text(report))

@@ -4,20 +4,17 @@
 """
 
 import itertools
-import platform
 import random
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from bighead import artifacts
+from benchmarks.trained import deploy, train
 from bighead.client import features as feature_client
 from bighead.client.catalog import read_catalog
 from bighead.client.features import load_definitions
-from bighead.client.models import ModelsClient
 from bighead.client.publish import Publisher
 from bighead.client.visibility import Visibility
 from bighead.clock import wall_clock_ms
@@ -25,10 +22,8 @@ from bighead.config import Settings
 from bighead.events import admin
 from bighead.events.codec import Codec
 from bighead.events.types import Tensor
-from bighead.pipeline import export, model_record, prove, save
-from bighead.pipeline.record import Origin
 from examples.flights import data, features
-from examples.flights.train import FIRST, fit, model_inputs, schedule_inputs
+from examples.flights.train import FIRST, model_inputs, schedule_inputs
 
 JOIN, WITH, WITHOUT = "flight", "delay", "schedule"
 EVENTS = 20_000
@@ -94,7 +89,7 @@ def _events(first_ms: int, end_ms: int, events: int) -> Iterator[tuple[data.Topi
         yield data.ARRIVED, at_ms, common | {"arrived_ms": at_ms, "arr_delay_min": delay}
 
 
-def deploy(settings: Settings) -> dict[str, int]:
+def serve(settings: Settings) -> dict[str, int]:
     """Trains, proves, registers and deploys both models; how many inputs each has."""
     codec = Codec(settings.schema_registry)
     join = read_catalog(settings, codec).join(JOIN)
@@ -102,29 +97,9 @@ def deploy(settings: Settings) -> dict[str, int]:
     names = [name for name, kind in join.kinds.items() if kind in ("double", "long")]
     inputs = {WITH: model_inputs(names), WITHOUT: schedule_inputs()}
     for model, columns in inputs.items():
-        _deploy(settings, model, columns, JOIN if model == WITH else None, join.hash if model == WITH else None)
+        path = settings.home / f"{model}.onnx"
+        deploy(settings, model, train(settings, path, columns, _rows(columns), FIRST, join if model == WITH else None))
     return {model: len(columns) for model, columns in inputs.items()}
-
-
-def _deploy(settings: Settings, model: str, inputs: Sequence[Tensor], join: str | None, join_hash: str | None) -> None:
-    started_ms, rows = wall_clock_ms(), _rows(inputs)
-    pipeline = fit(rows, inputs, FIRST)
-    proven = prove(pipeline, export(pipeline, inputs), inputs, rows.head(200))
-    origin = Origin(
-        join=join,
-        join_epoch=1 if join else None,
-        join_hash=join_hash,
-        training_data={},
-        config={},
-        code_version=f"bighead {version('bighead')}",
-        environment=f"Python {platform.python_version()}",
-        started_ms=started_ms,
-        finished_ms=wall_clock_ms(),
-    )
-    path = save(proven, settings.home / f"{model}.onnx")
-    client = ModelsClient(settings, "benchmarks", timeout_s=60)
-    record = model_record(proven, artifacts.put(settings.artifacts, path), {}, origin)
-    client.deploy(model, client.register(model, record, path, _REASON), _REASON)
 
 
 def _rows(inputs: Sequence[Tensor]) -> pd.DataFrame:

@@ -49,7 +49,7 @@ def run(seconds: float = SECONDS, events: int = flight_models.EVENTS) -> Report:
         say("publishing a week of made-up flights")
         flight_models.fill(settings, events)
         say("training, proving and deploying two models")
-        inputs = flight_models.deploy(settings)
+        inputs = flight_models.serve(settings)
         targets = {model: Target(settings.grpc, PREDICT, requests(model)) for model in inputs}
         answer = settings.home / "answer"
         answer.write_bytes(ask(targets[flight_models.WITH]))

@@ -22,7 +22,7 @@ from bighead.local.platform import Platform
 from bighead.local.ports import free_settings
 from bighead.testing import eventually
 
-STOP_S = 30.0
+_STOP_S = 30.0
 
 
 @contextmanager
@@ -56,16 +56,21 @@ def process(
     try:
         yield started
     finally:
-        if started.poll() is None:
-            started.terminate()
-        try:
-            started.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            started.kill()
-            started.wait()
+        stop(started)
         for stream in (started.stdin, started.stdout):
             if stream is not None:
                 stream.close()
+
+
+def stop(started: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:
+    """Ends a process, by force where it takes too long."""
+    if started.poll() is None:
+        started.terminate()
+    try:
+        started.wait(_STOP_S)
+    except subprocess.TimeoutExpired:
+        started.kill()
+        started.wait()
 
 
 def answer_of(running: subprocess.Popen[str], settings: Settings) -> Any:

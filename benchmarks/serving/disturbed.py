@@ -12,6 +12,7 @@ from benchmarks.serving.h2load import Load
 from benchmarks.serving.rows import CLIENTS, ROUNDS, Found, row
 from benchmarks.serving.world import World
 from benchmarks.stack import say
+from benchmarks.trained import deploy
 from bighead.client.models import ModelsClient
 from bighead.errors import PlatformError
 
@@ -91,7 +92,7 @@ def two_versions(world: World) -> list[int]:
     numbers = [version.number for version in view.state.versions]
     if len(numbers) == 1:
         another = models.column_model(world.settings, None, seed=8)
-        numbers.append(models.deploy(world.settings, models.COLUMNS, another, wait=True))
+        numbers.append(deploy(world.settings, models.COLUMNS, another))
     return numbers[::-1]
 
 

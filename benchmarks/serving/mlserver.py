@@ -15,7 +15,7 @@ import grpc
 from benchmarks.load import Target
 from benchmarks.serving import models
 from benchmarks.serving.counts import Counted, total
-from benchmarks.stack import STOP_S, say
+from benchmarks.stack import say, stop
 from bighead.client.proto.inference_pb2 import ModelReadyRequest, ModelReadyResponse
 from bighead.config import Settings
 from bighead.errors import PlatformError
@@ -54,12 +54,7 @@ def running(settings: Settings, model: Path) -> Iterator[Counted]:
         target = Target(free.grpc, models.INFER, [models.infer_request(1)])
         yield Counted(f"MLServer {VERSION}", [started.pid], target, lambda: _answered(ports[2]))
     finally:
-        started.terminate()
-        try:
-            started.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            started.kill()
-            started.wait()
+        stop(started)
 
 
 def _environment() -> Path:

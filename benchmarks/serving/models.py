@@ -4,9 +4,7 @@ Trained on made-up rows, proven, registered and deployed as any other.
 """
 
 import json
-import platform
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -19,18 +17,16 @@ from skl2onnx.common.data_types import FloatTensorType
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from benchmarks import purchases
-from bighead import artifacts
+from benchmarks.trained import train
 from bighead.client.catalog import read_catalog
-from bighead.client.models import ModelsClient
 from bighead.client.proto.inference_pb2 import ModelInferRequest
 from bighead.client.proto.prediction_pb2 import PredictRequest
 from bighead.clock import wall_clock_ms
 from bighead.config import Settings
 from bighead.events.codec import Codec
 from bighead.events.types import ModelRecord, Signature, Tensor
-from bighead.pipeline import export, feature, model_record, prove, request, save
-from bighead.pipeline.record import Origin
-from examples.flights.train import Recipe, fit
+from bighead.pipeline import feature, request
+from examples.flights.train import Recipe
 
 TENSOR, COLUMNS, FEATURES = "trees", "columns", "features"
 INFER = "/inference.GRPCInferenceService/ModelInfer"
@@ -38,7 +34,6 @@ PREDICT = "/bighead.v1.Prediction/Predict"
 TREES = 100
 WIDTH = 10
 _ROWS = 2_000
-_REASON = "a measurement"
 
 
 def batch_of(rows: int) -> NDArray[np.float32]:
@@ -76,38 +71,15 @@ def tensor_model(folder: Path) -> tuple[Path, ModelRecord]:
 
 def column_model(settings: Settings, join: str | None, seed: int = 7) -> tuple[Path, ModelRecord]:
     """Trees over ten columns of the request, or over the features of a Join."""
-    inputs, join_hash = [request(f"c{number}") for number in range(WIDTH)], None
+    inputs, compiled = [request(f"c{number}") for number in range(WIDTH)], None
     if join is not None:
         codec = Codec(settings.schema_registry)
         compiled = read_catalog(settings, codec).join(join)
         codec.close()
-        join_hash = compiled.hash
         inputs = [feature(name) for name, kind in compiled.kinds.items() if kind in ("double", "long")]
-    started_ms, rows = wall_clock_ms(), _rows(inputs, seed)
-    pipeline = fit(rows, inputs, Recipe(trees=TREES, learning_rate=0.08, seed=seed))
-    proven = prove(pipeline, export(pipeline, inputs), inputs, rows.head(200))
-    origin = Origin(
-        join=join,
-        join_epoch=None if join is None else 1,
-        join_hash=join_hash,
-        training_data={},
-        config={},
-        code_version=f"bighead {version('bighead')}",
-        environment=f"Python {platform.python_version()}",
-        started_ms=started_ms,
-        finished_ms=wall_clock_ms(),
-    )
-    path = save(proven, settings.home / "models" / f"{join}-{seed}.onnx")
-    return path, model_record(proven, artifacts.put(settings.artifacts, path), {}, origin)
-
-
-def deploy(settings: Settings, name: str, model: tuple[Path, ModelRecord], *, wait: bool = False) -> int:
-    """Registers and deploys a version; its number. wait: until a server has it, else servers find it as they start."""
-    client = ModelsClient(settings, "benchmarks", timeout_s=60)
-    path, record = model
-    number = client.register(name, record, path, _REASON)
-    client.deploy(name, number, _REASON, wait=wait)
-    return number
+    path = settings.home / "models" / f"{join}-{seed}.onnx"
+    recipe = Recipe(trees=TREES, learning_rate=0.08, seed=seed)
+    return train(settings, path, inputs, _rows(inputs, seed), recipe, compiled)
 
 
 def infer_request(rows: int) -> bytes:

@@ -14,6 +14,7 @@ from benchmarks.predictions import ask
 from benchmarks.serving import models
 from benchmarks.serving.counts import Counted, total
 from benchmarks.stack import answer_of, process, say, stack
+from benchmarks.trained import deploy
 from bighead import health
 from bighead.client.visibility import Visibility
 from bighead.config import Settings
@@ -87,7 +88,7 @@ def world(wanted: Sequence[str]) -> Iterator[World]:
         (settings.home / "models").mkdir(parents=True, exist_ok=True)
         files = {name: _model(settings, name) for name in wanted}
         for name, file in files.items():
-            models.deploy(settings, name, file)
+            deploy(settings, name, file, wait=False)
         platform.supervisor.stop_parts(["worker", "materializer"])
         with process(settings, "streams", "--only", "registry"), server(settings, "bighead") as one:
             yield World(settings, files, one)
