@@ -25,15 +25,14 @@ class Report:
 
 
 def percentiles(values_ms: Sequence[float]) -> dict[str, float]:
-    """p50, p99 and the largest, by nearest rank."""
+    """p50, p95, p99 and the largest, by nearest rank."""
     ordered = sorted(values_ms)
     if not ordered:
         raise ValueError("no value was measured")
 
-    def rank(share: float) -> float:
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-
-    return {"p50 ms": rank(0.5), "p99 ms": rank(0.99), "max ms": ordered[-1]}
+    # The least value that so many percent of all do not exceed.
+    ranks = {percent: -(-percent * len(ordered) // 100) for percent in (50, 95, 99)}
+    return {f"p{percent} ms": ordered[rank - 1] for percent, rank in ranks.items()} | {"max ms": ordered[-1]}
 
 
 def machine() -> dict[str, str | int | float]:

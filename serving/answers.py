@@ -40,7 +40,6 @@ class Inference:
 
     model: LoadedModel
     arm: str
-    why: str
     outputs: list[Array]
     parts: Sequence[Part] = ()
 

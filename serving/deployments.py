@@ -43,7 +43,8 @@ class DeploymentFollower:
     def stop(self, timeout_s: float) -> None:
         """Ends the thread; a load that takes longer is left to end with the process."""
         self._stopped.set()
-        self._thread.join(timeout_s)
+        if self._thread.is_alive():  # it may be stopped while it starts
+            self._thread.join(timeout_s)
 
     def _run(self) -> None:
         while not self._stopped.is_set():

@@ -31,7 +31,7 @@ class _Server(uvicorn.Server):
     def stop_listening(self, listener: socket.socket) -> None:
         """Takes who waits to be accepted, then nobody: the system resets those that a closing listener has left."""
         loop = asyncio.get_running_loop()
-        with contextlib.suppress(BlockingIOError):
+        with contextlib.suppress(OSError):  # nobody waits any more, or no descriptor is left
             while True:
                 accepted, _ = listener.accept()
                 accepted.setblocking(False)

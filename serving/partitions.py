@@ -12,6 +12,7 @@ import numpy as np
 
 from bighead.errors import ModelError
 from bighead.inference.datatypes import Array
+from bighead.inference.signature import MAX_ROWS
 from bighead.registry.segments import candidates
 from bighead.registry.state import Segments
 from serving.answers import Answer, Entity, Part
@@ -45,7 +46,8 @@ def parts_of(
     if wanted is not None or served is None or served.segments is None:
         return [Part(snapshot.resolve(model, wanted, partial(unit_of, 0)))]
     groups: dict[_Choice, list[int]] = {}
-    for row in range(rows()):
+    count = rows()
+    for row in range(count if count <= MAX_ROWS else 0):  # too many are refused later, as none are
         groups.setdefault(_chosen(served, served.segments, partial(value_of, row)), []).append(row)
     found = groups or {_Choice(None): [0]}
     parts = [
@@ -53,6 +55,11 @@ def parts_of(
         for choice, places in found.items()
     ]
     return parts if len(parts) > 1 else [Part(parts[0].found)]
+
+
+def version_of(parts: Sequence[Part]) -> int:
+    """The version that answers a request; 0 where several do."""
+    return parts[0].found.model.version if len(parts) == 1 else 0
 
 
 def arm_of(parts: Sequence[Part]) -> str:
@@ -71,7 +78,7 @@ def joined(parts: Sequence[Part], answers: Sequence[Answer], entities: Sequence[
     stages = answers[0].latency_us
     return replace(
         answers[0],
-        version=0,
+        version=version_of(parts),
         arm=arm_of(parts),
         why=why_of(parts),
         feature_epochs={group: epoch for answer in answers for group, epoch in answer.feature_epochs.items()},

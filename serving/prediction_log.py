@@ -77,7 +77,8 @@ class PredictionLog:
         """Writes what was taken, as far as the time allows; the rest is counted as dropped."""
         deadline_s = monotonic() + timeout_s
         self._queue.put(None)
-        self._thread.join(timeout_s)
+        if self._thread.is_alive():  # it may be stopped while it starts
+            self._thread.join(timeout_s)
         left = self._put_rows - self._taken_rows
         if left:
             self.dropped += left

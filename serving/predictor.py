@@ -5,12 +5,12 @@ Knows models, features and the prediction log by what they do; knows no Kafka, R
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter_ns
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from bighead.client.feature_values import check_entities
 from bighead.errors import DeadlineExceeded, DefinitionError, InvalidInput, NotReady
@@ -18,7 +18,7 @@ from bighead.features.plan import FeatureRow
 from bighead.inference.datatypes import Array
 from bighead.inference.model import LoadedModel
 from bighead.inference.signature import MAX_ROWS, Row, Value, output_rows
-from serving.admission import Gates
+from serving.admission import Gate, Gates
 from serving.answers import Answer, Entity, Given, Inference, Part, canonical_entity
 from serving.batching import Batches
 from serving.measures import Measures
@@ -32,11 +32,12 @@ from serving.partitions import (
     picked,
     rows_of,
     taken,
-    why_of,
+    version_of,
 )
 from serving.shadow import Shadows
 from serving.snapshot import Snapshot, Wanted
 
+T = TypeVar("T")
 FEATURES_DEADLINE_S = 1.0
 FEATURES_SHARE = 0.8
 """The share of a request's time in which features may be read, so that an answer without some of them still arrives."""
@@ -108,21 +109,24 @@ class Predictor:
 
         given: values by which a partitioned model chooses the segment of rows that have no such column.
         """
-        parts = parts_of(
-            self.snapshot,
-            model,
-            wanted,
-            lambda: rows_of(tensors),
-            lambda row, key: _either(cell(tensors, row, key), given, key),
-            lambda row, key: unit if unit is not None else uuid.uuid4().hex,
-        )
-        found, expiry = parts[0].found, _expiry(deadline_s)
-        self.observer.chosen(found.model.name, found.model.version, arm_of(parts))
-        with self.gates.of(found.model.name).entered() as gate:
-            outputs = [await self._infer(part.found.model, taken(tensors, part), expiry, gate.pool) for part in parts]
+        expiry, snapshot = _expiry(deadline_s), self.snapshot
+        with self._gate(snapshot, model).entered() as gate:
+            parts = parts_of(
+                snapshot,
+                model,
+                wanted,
+                lambda: rows_of(tensors),
+                lambda row, key: _either(cell(tensors, row, key), given, key),
+                lambda row, key: unit if unit is not None else uuid.uuid4().hex,
+            )
+            self.observer.chosen(model, version_of(parts), arm_of(parts))
+            outputs = await _all(
+                [self._infer(part.found.model, taken(tensors, part), expiry, gate.pool) for part in parts]
+            )
+        found = parts[0].found
         if len(parts) == 1:
-            return Inference(found.model, found.arm, found.why, outputs[0])
-        return Inference(found.model, arm_of(parts), why_of(parts), arrays_in_order(parts, outputs), parts)
+            return Inference(found.model, found.arm, outputs[0])
+        return Inference(found.model, arm_of(parts), arrays_in_order(parts, outputs), parts)
 
     async def _infer(
         self, loaded: LoadedModel, tensors: Mapping[str, Array], expiry: int | None, pool: Batches
@@ -153,31 +157,23 @@ class Predictor:
         One version answers all of a request; where traffic is divided, the first entity is the unit that chooses it.
         Where the model is partitioned, one answers all that are in the same segment; given: as in `infer`.
         """
-        now_ms = self._clock_ms()
-        at_ms, expiry = now_ms if as_of_ms is None else as_of_ms, _expiry(deadline_s)
-        parts = parts_of(
-            self.snapshot,
-            model,
-            wanted,
-            lambda: len(entities),
-            lambda row, key: _either(_value(entities[row], key), given, key),
-            lambda row, key: _unit(entities[row : row + 1], key),
-        )
-        found, ids = parts[0].found, [uuid.uuid4().hex for _ in entities]
-        self.observer.chosen(found.model.name, found.model.version, arm_of(parts), ids[0] if ids else None)
-        jobs = [
-            _Job(one.model, one.arm, one.why, False, picked(entities, part), at_ms, now_ms, expiry)
-            for part in parts
-            for one in (part.found,)
-        ]
-        with self.gates.of(found.model.name).entered() as gate:
-            if len(parts) == 1:
-                answers = [await self._measured(jobs[0], ids, gate.pool)]
-            else:
-                asked = (
-                    self._measured(job, picked(ids, part), gate.pool) for job, part in zip(jobs, parts, strict=True)
-                )
-                answers = await _all(asked)
+        now_ms, expiry, snapshot = self._clock_ms(), _expiry(deadline_s), self.snapshot
+        at_ms = now_ms if as_of_ms is None else as_of_ms
+        with self._gate(snapshot, model).entered() as gate:
+            parts = parts_of(
+                snapshot,
+                model,
+                wanted,
+                lambda: len(entities),
+                lambda row, key: _either(_value(entities[row], key), given, key),
+                lambda row, key: _unit(entities[row : row + 1], key),
+            )
+            ids = [uuid.uuid4().hex for _ in entities]
+            self.observer.chosen(model, version_of(parts), arm_of(parts), ids[0] if ids else None)
+            jobs = [_job(part, entities, at_ms, now_ms, expiry) for part in parts]
+            answers = await _all(
+                [self._measured(job, picked(ids, part), gate.pool) for job, part in zip(jobs, parts, strict=True)]
+            )
         whole = answers[0] if len(parts) == 1 else joined(parts, answers, entities, ids)
         for part, job, answer in zip(parts, jobs, answers, strict=True):
             self._keep(part, job, answer)
@@ -261,6 +257,11 @@ class Predictor:
         self.gates.close()
         self._aside.shutdown()
 
+    def _gate(self, snapshot: Snapshot, model: str) -> Gate:
+        """A model's bound, for a request to pass before anything is done for it; raises UnknownModel or NotReady."""
+        snapshot.served(model)
+        return self.gates.of(model)
+
     def _request_columns(self, loaded: LoadedModel) -> frozenset[str]:
         """The inputs that the model's join takes."""
         try:
@@ -302,13 +303,21 @@ def _require_time(loaded: LoadedModel, expiry: int | None) -> None:
         raise DeadlineExceeded(f"the deadline passed before {_named(loaded)} was run; allow more time")
 
 
-async def _all(asked: Iterable[Awaitable[Answer]]) -> list[Answer]:
+async def _all(asked: Sequence[Awaitable[T]]) -> list[T]:
     """All of them at once; raises the first error once all have ended, so that none goes on unseen."""
-    ended = await asyncio.gather(*asked, return_exceptions=True)
-    for one in ended:
-        if isinstance(one, BaseException):
-            raise one
-    return [one for one in ended if isinstance(one, Answer)]
+    if len(asked) == 1:
+        return [await asked[0]]
+    answers = []
+    for ended in await asyncio.gather(*asked, return_exceptions=True):
+        if isinstance(ended, BaseException):
+            raise ended
+        answers.append(ended)
+    return answers
+
+
+def _job(part: Part, entities: Sequence[Entity], at_ms: int, now_ms: int, expiry: int | None) -> _Job:
+    found = part.found
+    return _Job(found.model, found.arm, found.why, False, picked(entities, part), at_ms, now_ms, expiry)
 
 
 def _either(value: object, given: Given, key: str) -> object:

@@ -14,7 +14,7 @@ from serving.metrics_page import CONTENT_TYPE
 
 def build(is_ready: Callable[[], bool], metrics: Callable[[], bytes]) -> FastAPI:
     """The application; is_ready: whether this process answers on the ports that it shares."""
-    app = FastAPI(title="bighead model server, one process", default_response_class=Json)
+    app = FastAPI(title="bighead model server, one process", default_response_class=Json, openapi_url=None)
 
     @app.get("/health")
     async def ready() -> Response:

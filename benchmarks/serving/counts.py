@@ -93,9 +93,3 @@ def total(page: str, name: str, **labels: str) -> int:
             if sample.name == name and labels.items() <= sample.labels.items()
         )
     )
-
-
-def percentiles(values_ms: Sequence[float]) -> dict[str, float]:
-    """p50, p95 and p99, by nearest rank."""
-    ordered = sorted(values_ms)
-    return {f"p{rank} ms": ordered[min(len(ordered) - 1, rank * len(ordered) // 100)] for rank in (50, 95, 99)}

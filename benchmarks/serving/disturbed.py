@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import cycle
 
-from benchmarks.report import Row
+from benchmarks.report import Row, percentiles
 from benchmarks.serving import h2load, models
-from benchmarks.serving.counts import Counted, Measured, in_turn, measured, percentiles
+from benchmarks.serving.counts import Counted, Measured, in_turn, measured
 from benchmarks.serving.h2load import Load
 from benchmarks.serving.rows import CLIENTS, ROUNDS, Found, row
 from benchmarks.serving.world import World

@@ -1,4 +1,4 @@
-"""ONNX Runtime in MLServer, by MLServer's own codecs; runs in MLServer's environment, see `peers`."""
+"""ONNX Runtime in MLServer, by MLServer's own codecs; runs in MLServer's environment, see `mlserver.py`."""
 
 import onnxruntime
 from mlserver import MLModel  # type: ignore[import-not-found]

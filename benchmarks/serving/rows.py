@@ -6,10 +6,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from benchmarks.predictions import ask
-from benchmarks.report import Row
+from benchmarks.report import Row, percentiles
 from benchmarks.serving import mlserver, models
 from benchmarks.serving.collector import collector
-from benchmarks.serving.counts import Counted, Measured, in_turn, percentiles
+from benchmarks.serving.counts import Counted, Measured, in_turn
 from benchmarks.serving.h2load import Load
 from benchmarks.serving.world import World, bare, bare_onnx, echo, server
 from benchmarks.stack import answer_of, say

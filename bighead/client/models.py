@@ -19,7 +19,15 @@ from bighead.client.fleet import Fleet, ServerAnswer, live_servers
 from bighead.client.publish import Publisher
 from bighead.clock import wall_clock_ms
 from bighead.config import Settings
-from bighead.errors import ArtifactError, CommandRefused, DeadlineExceeded, ModelError, UndecodableEvent, UnknownModel
+from bighead.errors import (
+    ArtifactError,
+    CommandRefused,
+    DeadlineExceeded,
+    ModelError,
+    StoreError,
+    UndecodableEvent,
+    UnknownModel,
+)
 from bighead.events.base import Event
 from bighead.events.codec import Codec
 from bighead.events.log import follow, read_log
@@ -293,8 +301,14 @@ class ModelsClient:
             if not wait:
                 return changed
             fleet.follow(changed.command_id, changed.version)
-            for event in log:
-                fleet.hear(event)
+            try:
+                for event in log:
+                    fleet.hear(event)
+            except StoreError as error:
+                raise StoreError(
+                    f"version {changed.version} of {changed.model!r} is deployed, but not known is which servers "
+                    f"answer with it: {error}"
+                ) from error
         first = next((answer for answer in fleet.answers if answer.serves), None)
         outcome = replace(changed, servers=fleet.answers)
         if first is not None:

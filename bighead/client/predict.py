@@ -8,7 +8,7 @@ from typing import Any
 from bighead.client.proto.prediction_pb2 import PredictRequest, PredictResponse
 from bighead.client.proto.value_pb2 import FeatureStatus
 from bighead.client.rpc import OPEN, AsyncClient, Client, Method, Security
-from bighead.client.values import Row, Value, read, write
+from bighead.client.values import Row, Value, fill, read
 from bighead.errors import InvalidInput
 
 _PREDICT = Method("/bighead.v1.Prediction/Predict", PredictRequest, PredictResponse)
@@ -101,18 +101,10 @@ def _request(
     request = PredictRequest(model=model, version=version, as_of_ms=as_of_ms)
     for keys, columns in zip(entities, given, strict=True):
         entity = request.entities.add()
-        _fill(entity.keys, keys)
-        _fill(entity.inputs, columns)
-    _fill(request.segment, segment)
+        fill(entity.keys, keys)
+        fill(entity.inputs, columns)
+    fill(request.segment, segment)
     return request
-
-
-def _fill(target: Any, values: Row) -> None:
-    for name, value in values.items():
-        try:
-            write(target[name], value)
-        except InvalidInput as error:
-            raise InvalidInput(f"{name!r}: {error}") from None
 
 
 def _answer(response: PredictResponse) -> Predictions:

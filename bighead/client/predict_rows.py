@@ -8,7 +8,7 @@ from typing import Any
 from bighead.client.proto import prediction_pb2 as pb
 from bighead.client.proto.value_pb2 import FeatureStatus
 from bighead.client.rpc import OPEN, AsyncClient, Client, Method, Security
-from bighead.client.values import Row, Value, write
+from bighead.client.values import Row, Value, fill
 from bighead.errors import InvalidInput
 
 _PREDICT_ROWS = Method("/bighead.v1.Prediction/PredictRows", pb.PredictRowsRequest, pb.PredictRowsResponse)
@@ -107,8 +107,7 @@ def _request(
     request = pb.PredictRowsRequest(
         model=model, version=version, as_of_ms=as_of_ms, keys=keys, inputs=inputs, columns=typed
     )
-    for name, value in segment.items():
-        write(request.segment[name], value)
+    fill(request.segment, segment)
     return request
 
 

@@ -21,6 +21,15 @@ def write(message: ValueMessage, value: Any) -> None:
     writer(message, value)
 
 
+def fill(target: Any, values: Row) -> None:
+    """Sets the values of a map from text to messages; the error names the one that cannot be set."""
+    for name, value in values.items():
+        try:
+            write(target[name], value)
+        except InvalidInput as error:
+            raise InvalidInput(f"{name!r}: {error}") from None
+
+
 def read(message: ValueMessage) -> Any:
     """The value of a message; None where no kind is set."""
     kind = message.WhichOneof("kind")

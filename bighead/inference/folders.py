@@ -14,6 +14,8 @@ from pathlib import Path
 import psutil
 
 _PREFIX = "bighead-model-"
+_CLOCK_S = 1.0
+"""How far the start of a process and the time of a file, which different clocks tell, may lie apart."""
 
 
 @contextmanager
@@ -38,4 +40,12 @@ def _is_left(folder: Path) -> bool:
     except FileNotFoundError:  # another server that starts removed it
         return False
     ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
-    return ours and pid.isdecimal() and not psutil.pid_exists(int(pid))
+    return ours and pid.isdecimal() and not _is_writers(int(pid), found.st_mtime)
+
+
+def _is_writers(pid: int, written_s: float) -> bool:
+    """Whether the process lives and is the one that wrote then: numbers come again, in a container always."""
+    try:
+        return psutil.Process(pid).create_time() <= written_s + _CLOCK_S
+    except psutil.NoSuchProcess:
+        return False

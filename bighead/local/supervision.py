@@ -29,7 +29,8 @@ from bighead.local.parts import Part
 MARK = "BIGHEAD_SUPERVISED_FROM"
 # A unix socket's path may have 107 bytes; supervisord first binds a longer, temporary name.
 _SOCKET_BYTES = 90
-_STOP_S = 20
+_STOP_S = 45
+"""As long as `terminationGracePeriodSeconds` of the model servers: they drain, then send what they have to tell."""
 
 _SUPERVISOR = """\
 [supervisord]

@@ -1,5 +1,6 @@
 """A process that dies while it loads a model leaves a folder, which the next one removes; no other is touched."""
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -31,6 +32,10 @@ def test_only_the_folders_of_dead_processes_are_removed(tmp_path: Path, monkeypa
     (tmp_path / "bighead-model-999999999-link").symlink_to(others[0])
     with loading_folder() as mine:
         assert sweep() == [left]
+        namesake = tmp_path / f"bighead-model-{os.getpid()}-before"  # in a container each server has the same number
+        namesake.mkdir()
+        os.utime(namesake, (0, 0))
+        assert sweep() == [namesake]
         assert mine.exists()
     assert not left.exists()
     assert not mine.exists()

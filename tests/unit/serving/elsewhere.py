@@ -8,11 +8,13 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from bighead.features.plan import FeatureRow
 from bighead.inference.loading import load
 from bighead.inference.signature import Row
+from bighead.registry.state import Segments
 from serving.answers import Answer
 from serving.predictor import Predictor
 from tests.unit.serving.fakes import NOW_MS, FakeReader, predictor_of
@@ -39,11 +41,13 @@ class ForgetfulReader(FakeReader):
 
 
 def models(folder: Path) -> Predictor:
-    """`times`, `mixed` and `every`, ready to answer."""
+    """`times`, which is partitioned, `mixed` and `every`, ready to answer."""
     records = {"times": times_stored(folder, 2.0), "mixed": mixed_stored(folder), "every": every_stored(folder)}
     loaded = [load(name, 1, record)[0] for name, record in records.items()]
     predictor = Predictor(ForgetfulReader(), Forgetful(), lambda: NOW_MS)
-    predictor.snapshot = predictor_of(*loaded).snapshot
+    snapshot = predictor_of(*loaded).snapshot
+    partitioned = replace(snapshot.models["times"], segments=Segments(("id",), {"id=a": 1}))
+    predictor.snapshot = replace(snapshot, models={**snapshot.models, "times": partitioned})
     return predictor
 
 

@@ -153,6 +153,8 @@ async def test_wrong_tensors_are_refused_as_ever(models: dict[int, LoadedModel])
     for tensors in ({}, {"x": np.zeros((2, 1), np.float32), "z": np.zeros((3, 1), np.float32)}, {"x": np.float32(1)}):
         with pytest.raises(InvalidInput):
             await predictor.infer("times", None, {name: np.asarray(value) for name, value in tensors.items()})
+    with pytest.raises(InvalidInput):  # as many rows as a request can claim without a byte for them
+        await predictor.infer("times", None, {"x": np.zeros((1 << 40, 0), np.float32)})
     with pytest.raises(InvalidInput, match="entities: received 0"):
         await predictor.predict("times", None, [])
 

@@ -132,6 +132,13 @@ def test_stopping_writes_what_was_taken(publisher: FakePublisher) -> None:
     assert log.dropped == 0
 
 
+def test_a_log_that_never_started_can_be_stopped(publisher: FakePublisher) -> None:
+    log = PredictionLog(publisher, "p.predictions.v1", "server-1")
+    log.offer(answer(2))
+    log.stop(0.1)
+    assert log.dropped == 2
+
+
 def test_stopping_ends_in_time_and_counts_what_is_left(publisher: FakePublisher) -> None:
     log = PredictionLog(publisher, "t", "server-1")
     publisher.open.clear()
