@@ -168,6 +168,7 @@ def lake(spark: SparkSession, cases: list[Case], tmp_path_factory: pytest.TempPa
     yield folder
 
 
+@pytest.mark.timeout(900)  # one plan of Spark for every operation and window: minutes where other tests run as well
 @pytest.mark.parametrize("whole_rows", [0, WHOLE_ROWS], ids=["tiled", "whole"])
 def test_training_sets_equal_the_reference(spark: SparkSession, cases: list[Case], lake: Path, whole_rows: int) -> None:
     join = compile_join(Join("conformance", KEYS, list(GROUPS), DERIVATIONS), GROUPS)
