@@ -33,9 +33,15 @@ INFERENCE = "inference.GRPCInferenceService"
 PREDICTION = "bighead.v1.Prediction"
 FEATURES = "bighead.v1.Features"
 SERVICES = (INFERENCE, PREDICTION, FEATURES)
+_PENDING = (50, 100)
+"""Calls that wait inside gRPC for the event loop. From the first number on some are refused, from the second all:
+behind more than these they would come too late. gRPC says CANCELLED and nothing else, cheaply.
+"""
 _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.server.max_pending_requests", _PENDING[0]),
+    ("grpc.server.max_pending_requests_hard_limit", _PENDING[1]),
 )
 _AGE_S = 5.0
 """How long a connection to a port that is shared lasts: its client then makes another, to whoever listens."""

@@ -28,6 +28,7 @@ _ERRORS: dict[grpc.StatusCode, type[BigheadError]] = {
     grpc.StatusCode.FAILED_PRECONDITION: ModelError,
     grpc.StatusCode.UNAVAILABLE: NotReady,
     grpc.StatusCode.RESOURCE_EXHAUSTED: Overloaded,
+    grpc.StatusCode.CANCELLED: Overloaded,  # by a server that is at its limit: what cancels a call here is no status
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
     grpc.StatusCode.UNAUTHENTICATED: Unauthenticated,
     grpc.StatusCode.PERMISSION_DENIED: PermissionDenied,

@@ -3,21 +3,26 @@
 import asyncio
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
 
+from bighead.client.proto import inference_pb2
 from bighead.errors import DeadlineExceeded, Overloaded
 from bighead.inference.datatypes import Array
 from bighead.inference.loading import load
 from bighead.inference.model import LoadedModel
+from bighead.testing import eventually
 from serving.admission import Gates
 from serving.predictor import Predictor
 from tests.unit.serving.fakes import predictor_of
 from tests.unit.serving.models import times_stored
+from tests.unit.serving.running import running
 
 ONE: Mapping[str, Array] = {"x": np.array([[1.0]], np.float32)}
 
@@ -95,3 +100,25 @@ async def test_a_call_that_is_cancelled_while_it_waits_is_not_run(predictor: Pre
     slow.go_on.set()
     await asyncio.gather(*busy)
     assert (slow.started, predictor.gates.of("slow").in_flight) == (2, 0)
+
+
+def test_calls_that_would_wait_too_long_for_the_event_loop_are_refused_while_it_is_busy(slow: Slow) -> None:
+    predictor = predictor_of(replace(slow.model, inline_rows=1))
+    request = inference_pb2.ModelInferRequest(model_name="slow", raw_input_contents=[np.float32(1).tobytes()])
+    request.inputs.add(name="x", datatype="FP32", shape=[1, 1])
+    with running(predictor) as addresses, grpc.insecure_channel(addresses.grpc) as channel:
+        infer = channel.unary_unary(
+            "/inference.GRPCInferenceService/ModelInfer",
+            request_serializer=inference_pb2.ModelInferRequest.SerializeToString,
+            response_deserializer=inference_pb2.ModelInferResponse.FromString,
+        )
+        calls = [infer.future(request, timeout=60)]
+        eventually(lambda: slow.started == 1, 10)
+        calls += [infer.future(request, timeout=60) for _ in range(300)]
+        eventually(lambda: sum(call.done() for call in calls) >= 199, 10)
+        assert {call.code() for call in calls if call.done()} == {grpc.StatusCode.CANCELLED}
+        slow.go_on.set()
+        codes = Counter(call.code() for call in calls)
+    assert codes.keys() == {grpc.StatusCode.OK, grpc.StatusCode.CANCELLED}
+    assert 50 < codes[grpc.StatusCode.OK] <= 102, "the first, one that was handed on, and those that may wait"
+    assert slow.started == codes[grpc.StatusCode.OK]
