@@ -24,6 +24,7 @@ from bighead.events.types import (
 )
 from bighead.registry.checks import usable_version
 from bighead.registry.rollouts import METRICS
+from bighead.registry.segments import check_fits
 from bighead.registry.state import COMPLETED, ROLLED_BACK, SUPERSEDED, ModelState, RegistryEvent, Rollout, Signed
 
 _NEAR = 0.8
@@ -40,9 +41,10 @@ def start(state: ModelState, command: StartRollout, at_ms: int) -> tuple[Registr
             f"version {running.version} of {command.model!r} is being rolled out, at stage {running.stage + 1} of "
             f"{len(running.stages)}; stop that roll-out first"
         )
-    usable_version(state, command.version, "rolled out")
+    version = usable_version(state, command.version, "rolled out")
     if command.version == state.live:
         raise CommandRefused(f"version {state.live} of {command.model!r} is live already")
+    check_fits(state, version)
     _check_stages(command.stages)
     for rule in command.rules:
         _check_rule(rule)
