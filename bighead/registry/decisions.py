@@ -32,7 +32,7 @@ from bighead.registry.checks import usable_version
 from bighead.registry.manifest import check_signature
 from bighead.registry.proof import check_name, check_record
 from bighead.registry.segments import check_alike, check_fits, check_segments
-from bighead.registry.state import ModelState, RegistryEvent, path_back
+from bighead.registry.state import ModelState, RegistryEvent, by, path_back
 from bighead.registry.suggestions import did_you_mean
 
 Command = (
@@ -124,10 +124,7 @@ def _register(state: ModelState, command: RegisterModel, at_ms: int) -> ModelReg
         model=command.model,
         version=len(state.versions) + 1,
         record=command.record,
-        command_id=command.command_id,
-        actor=command.actor,
-        reason=command.reason,
-        at_ms=at_ms,
+        **by(command, at_ms),
     )
 
 
@@ -139,10 +136,7 @@ def _deploy(state: ModelState, command: DeployModel, at_ms: int) -> DeploymentCh
         model=command.model,
         version=version.number,
         previous_version=state.previous if state.live == version.number else state.live,
-        command_id=command.command_id,
-        actor=command.actor,
-        reason=command.reason,
-        at_ms=at_ms,
+        **by(command, at_ms),
     )
 
 
@@ -166,10 +160,7 @@ def _set_traffic(state: ModelState, command: SetTraffic, at_ms: int) -> TrafficC
         labels=command.labels,
         unit=command.unit,
         salt=command.salt,
-        command_id=command.command_id,
-        actor=command.actor,
-        reason=command.reason,
-        at_ms=at_ms,
+        **by(command, at_ms),
     )
 
 
@@ -200,10 +191,7 @@ def _set_segments(state: ModelState, command: SetSegments, at_ms: int) -> Segmen
         model=command.model,
         keys=command.keys,
         versions=command.versions,
-        command_id=command.command_id,
-        actor=command.actor,
-        reason=command.reason,
-        at_ms=at_ms,
+        **by(command, at_ms),
     )
 
 
@@ -227,10 +215,7 @@ def _roll_back(state: ModelState, command: RollBack, at_ms: int) -> RolledBack:
         model=command.model,
         version=target,
         from_version=live,
-        command_id=command.command_id,
-        actor=command.actor,
-        reason=command.reason,
-        at_ms=at_ms,
+        **by(command, at_ms),
     )
 
 
@@ -247,10 +232,7 @@ def _retire(state: ModelState, command: RetireModel, at_ms: int) -> ModelRetired
     return ModelRetired(
         model=command.model,
         version=command.version,
-        command_id=command.command_id,
-        actor=command.actor,
-        reason=command.reason,
-        at_ms=at_ms,
+        **by(command, at_ms),
     )
 
 
@@ -272,10 +254,7 @@ def _listed(numbers: tuple[int, ...]) -> str:
 def _rejected(command: Command, reason: str, at_ms: int) -> CommandRejected:
     return CommandRejected(
         model=command.model,
-        command_id=command.command_id,
         command_type=type(command).__name__,
         reason_rejected=reason,
-        actor=command.actor,
-        reason=command.reason,
-        at_ms=at_ms,
+        **by(command, at_ms),
     )
