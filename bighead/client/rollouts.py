@@ -3,7 +3,7 @@
 Knows Kafka through the log and the models' client.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from bighead.client.models import ModelsClient, new_id, unexpected
 from bighead.events.log import follow
@@ -71,9 +71,11 @@ class RolloutsClient(ModelsClient):
             case other:
                 raise unexpected(command, other)
 
-    def follow(self, model: str, rollout_id: str) -> Iterator[RolloutEvent]:
-        """The events of a roll-out from its start on, as they come, until it has ended."""
-        messages = follow(self._settings, [self._events])
+    def follow(
+        self, model: str, rollout_id: str, *, stop: Callable[[], bool] = lambda: False
+    ) -> Iterator[RolloutEvent]:
+        """The events of a roll-out from its start on, as they come, until it has ended or `stop()`."""
+        messages = follow(self._settings, [self._events], stop=stop)
         try:
             ours = (message for message in messages if message.key == model.encode())
             for _, event in self._codec.decoded(ours):
