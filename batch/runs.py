@@ -16,7 +16,7 @@ from typing import Any
 from bighead.client.publish import Publisher
 from bighead.clock import wall_clock_ms
 from bighead.config import Settings
-from bighead.errors import BigheadError, UndecodableEvent
+from bighead.errors import BigheadError
 from bighead.events.base import Event
 from bighead.events.log import read_log
 from bighead.events.topics import RUNS, topic_name
@@ -68,14 +68,8 @@ class RunLog:
         """Earlier attempts at it."""
         steps: dict[str, int] = {}
         finished = False
-        for message in read_log(self._settings, self._topic):
-            if message.key != self.id.encode():
-                continue
-            try:
-                event = self._publisher.codec.decode(message.value)
-            except UndecodableEvent as error:
-                _log.warning("%s is passed over: %s", message.position, error)
-                continue
+        ours = (one for one in read_log(self._settings, self._topic) if one.key == self.id.encode())
+        for _, event in self._publisher.codec.decoded(ours):
             if isinstance(event, StepFinished) and event.status == _SUCCEEDED:
                 steps[event.step] = event.rows
             finished = finished or (isinstance(event, RunFinished) and event.status == _SUCCEEDED)

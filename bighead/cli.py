@@ -48,7 +48,7 @@ Examples:
   bighead up                                  start everything, data in .bighead
   bighead status                              does each part work?
   bighead events tail predictions.v1          follow predictions as JSON
-  bighead models deploy delay --version 2 --reason "better AUC"
+  bighead models deploy delay 2 --reason "better AUC"
   bighead down
 
 \b

@@ -4,7 +4,6 @@ Knows Kafka through the log and the publisher. Nothing sleeps: an answer is an e
 as it was before the command was sent.
 """
 
-import logging
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -19,19 +18,10 @@ from bighead.client.fleet import Fleet, ServerAnswer, live_servers
 from bighead.client.publish import Publisher
 from bighead.clock import wall_clock_ms
 from bighead.config import Settings
-from bighead.errors import (
-    ArtifactError,
-    CommandRefused,
-    DeadlineExceeded,
-    ModelError,
-    StoreError,
-    UndecodableEvent,
-    UnknownModel,
-)
+from bighead.errors import ArtifactError, CommandRefused, DeadlineExceeded, ModelError, StoreError, UnknownModel
 from bighead.events.base import Event
 from bighead.events.codec import Codec
 from bighead.events.log import follow, read_log
-from bighead.events.message import Message
 from bighead.events.topics import MODELS_COMMANDS, MODELS_EVENTS, SERVING_EVENTS, topic_name
 from bighead.events.types import (
     CommandRejected,
@@ -52,8 +42,6 @@ from bighead.registry import REGISTRY_EVENTS, Command, ModelState, RegistryEvent
 from bighead.registry.manifest import signed
 from bighead.registry.suggestions import did_you_mean
 from bighead.registry.views import VIEWED_EVENTS, Change, ModelView, project
-
-LOGGER = logging.getLogger("bighead.models")
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,8 +267,7 @@ class ModelsClient:
     def _views(self, as_of_ms: int | None = None) -> dict[str, ModelView]:
         views: dict[str, ModelView] = {}
         for topic in (self._events, self._serving):
-            for message in read_log(self._settings, topic):
-                event = self._decoded(message)
+            for message, event in self._codec.decoded(read_log(self._settings, topic)):
                 if not isinstance(event, VIEWED_EVENTS) or (as_of_ms is not None and event.at_ms > as_of_ms):
                     continue
                 for model in list(views) if isinstance(event, ServerStopped) else [event.model]:
@@ -325,7 +312,7 @@ class ModelsClient:
             start="end",
             stop=lambda: time.monotonic() > deadline_s or is_settled(),
         )
-        log = (event for event in map(self._decoded, messages) if event is not None)
+        log = (event for _, event in self._codec.decoded(messages))
         try:
             self._publisher.publish(command, key=command.model, topic=self._commands).position(self._timeout_s)
             yield log
@@ -344,14 +331,6 @@ class ModelsClient:
             f"{self._timeout_s:g} s; is the stream worker running (`bighead status`)? The command stays in the log "
             "and may still be decided"
         )
-
-    def _decoded(self, message: Message) -> Event | None:
-        """What cannot be decoded was put with the dead letters by those who must act on it; a reader goes on."""
-        try:
-            return self._codec.decode(message.value)
-        except UndecodableEvent as error:
-            LOGGER.warning("%s is passed over: %s", message.position, error)
-            return None
 
 
 def new_id() -> str:

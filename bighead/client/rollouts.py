@@ -3,11 +3,9 @@
 Knows Kafka through the log and the models' client.
 """
 
-import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from bighead.client.models import ModelsClient, new_id, unexpected
-from bighead.errors import UndecodableEvent
 from bighead.events.log import follow
 from bighead.events.types import (
     RolloutEnded,
@@ -18,8 +16,6 @@ from bighead.events.types import (
     StopRollout,
 )
 from bighead.registry.state import RolloutEvent
-
-LOGGER = logging.getLogger("bighead.models")
 
 
 class RolloutsClient(ModelsClient):
@@ -75,18 +71,14 @@ class RolloutsClient(ModelsClient):
             case other:
                 raise unexpected(command, other)
 
-    def follow(self, model: str, rollout_id: str) -> Iterator[RolloutEvent]:
-        """The events of a roll-out from its start on, as they come, until it has ended."""
-        messages = follow(self._settings, [self._events])
+    def follow(
+        self, model: str, rollout_id: str, *, stop: Callable[[], bool] = lambda: False
+    ) -> Iterator[RolloutEvent]:
+        """The events of a roll-out from its start on, as they come, until it has ended or `stop()`."""
+        messages = follow(self._settings, [self._events], stop=stop)
         try:
-            for message in messages:
-                if message.key != model.encode():
-                    continue
-                try:
-                    event = self._codec.decode(message.value)
-                except UndecodableEvent as error:
-                    LOGGER.warning("%s is passed over: %s", message.position, error)
-                    continue
+            ours = (message for message in messages if message.key == model.encode())
+            for _, event in self._codec.decoded(ours):
                 if isinstance(event, RolloutEvent) and event.rollout_id == rollout_id:
                     yield event
                     if isinstance(event, RolloutEnded):

@@ -5,9 +5,10 @@ timestamp-millis stays the plain number that it is on the wire.
 """
 
 import json
+import logging
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -18,10 +19,12 @@ from fastavro.validation import ValidationError, validate
 
 from bighead.errors import ConfigError, InvalidEvent, UndecodableEvent
 from bighead.events.base import Event
+from bighead.events.message import Message
 from bighead.events.schema_registry import SchemaRegistry, Stored
 from bighead.events.schemas import full_name_of, platform_schemas, subject_of, types_of
 from bighead.events.types import EVENT_TYPES
 
+_log = logging.getLogger(__name__)
 FRAME = struct.Struct(">bI")
 UNKNOWN_ID_S = 30.0
 """How long an id that the registry did not know is not asked for again."""
@@ -89,6 +92,19 @@ class Codec:
         if reader.event_class is None:
             raise UndecodableEvent(f"the value is a {reader.full_name}; expected one of the platform's own events")
         return reader.event_class.from_record(_read(reader, value))
+
+    def decoded(self, messages: Iterable[Message]) -> Generator[tuple[Message, Event], None, None]:
+        """Messages with their platform events, for readers: one that cannot be decoded is passed over.
+
+        Those who must act on it put it with the dead letters.
+        """
+        for message in messages:
+            try:
+                event = self.decode(message.value)
+            except UndecodableEvent as error:
+                _log.warning("%s is passed over: %s", message.position, error)
+                continue
+            yield message, event
 
     def decode_record(self, value: bytes | None) -> tuple[str, dict[str, Any]]:
         """Full name and fields of any registered Avro record."""

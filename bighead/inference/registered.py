@@ -3,12 +3,11 @@
 `registered` reads the log; `chosen` is pure.
 """
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bighead.config import Settings
-from bighead.errors import UndecodableEvent, UnknownModel
+from bighead.errors import UnknownModel
 from bighead.events.codec import Codec
 from bighead.events.log import read_log
 from bighead.events.topics import MODELS_EVENTS, topic_name
@@ -16,8 +15,6 @@ from bighead.events.types import ModelRecord
 from bighead.registry.deployments import Deployments
 from bighead.registry.state import REGISTRY_EVENTS, ModelState, Version
 from bighead.registry.suggestions import did_you_mean
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +33,7 @@ def registered(settings: Settings, name: str, wanted: int | str | None = None) -
     """
     deployments, codec = Deployments(), Codec(settings.schema_registry)
     try:
-        for message in read_log(settings, topic_name(settings.topic_prefix, MODELS_EVENTS)):
-            try:
-                event = codec.decode(message.value)
-            except UndecodableEvent as error:  # those who must act on it put it with the dead letters
-                _log.warning("%s is passed over: %s", message.position, error)
-                continue
+        for _, event in codec.decoded(read_log(settings, topic_name(settings.topic_prefix, MODELS_EVENTS))):
             if isinstance(event, REGISTRY_EVENTS):
                 deployments = deployments.apply(event)
     finally:

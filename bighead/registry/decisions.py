@@ -31,8 +31,8 @@ from bighead.registry import rollout_decisions
 from bighead.registry.checks import usable_version
 from bighead.registry.manifest import check_signature
 from bighead.registry.proof import check_name, check_record
-from bighead.registry.segments import check_alike, check_segments
-from bighead.registry.state import ModelState, RegistryEvent, path_back
+from bighead.registry.segments import check_alike, check_fits, check_segments
+from bighead.registry.state import ModelState, RegistryEvent, by, path_back
 from bighead.registry.suggestions import did_you_mean
 
 Command = (
@@ -124,36 +124,32 @@ def _register(state: ModelState, command: RegisterModel, at_ms: int) -> ModelReg
         model=command.model,
         version=len(state.versions) + 1,
         record=command.record,
-        command_id=command.command_id,
-        actor=command.actor,
-        reason=command.reason,
-        at_ms=at_ms,
+        **by(command, at_ms),
     )
 
 
 def _deploy(state: ModelState, command: DeployModel, at_ms: int) -> DeploymentChanged:
     """Deploying the live version again is accepted: it asks servers that failed to load it to try once more."""
     version = usable_version(state, command.version, "deployed")
-    if state.segments is not None:
-        check_alike(state, state.segments.versions, version)
+    check_fits(state, version)
     return DeploymentChanged(
         model=command.model,
         version=version.number,
         previous_version=state.previous if state.live == version.number else state.live,
-        command_id=command.command_id,
-        actor=command.actor,
-        reason=command.reason,
-        at_ms=at_ms,
+        **by(command, at_ms),
     )
 
 
 def _set_traffic(state: ModelState, command: SetTraffic, at_ms: int) -> TrafficChanged:
     if state.live is None:
         raise CommandRefused(f"no version of {command.model!r} is deployed; deploy one before its traffic is divided")
-    for number in (*(arm.version for arm in command.arms), *command.labels.values()):
-        usable_version(state, number, "given traffic")
+    for arm in command.arms:
+        version = usable_version(state, arm.version, "given traffic")
+        if not arm.shadow:  # a shadow answers nobody, and may be tried with outputs of its own
+            check_fits(state, version)
     _check_arms(command.arms)
-    for label in command.labels:
+    for label, number in command.labels.items():
+        usable_version(state, number, "given traffic")
         if not label or label.isdecimal():
             raise CommandRefused(
                 f"{label!r} is no label: requests name versions by number; expected a word, e.g. champion"
@@ -164,10 +160,7 @@ def _set_traffic(state: ModelState, command: SetTraffic, at_ms: int) -> TrafficC
         labels=command.labels,
         unit=command.unit,
         salt=command.salt,
-        command_id=command.command_id,
-        actor=command.actor,
-        reason=command.reason,
-        at_ms=at_ms,
+        **by(command, at_ms),
     )
 
 
@@ -191,14 +184,14 @@ def _set_segments(state: ModelState, command: SetSegments, at_ms: int) -> Segmen
         )
     check_segments(command.keys, command.versions)
     check_alike(state, command.versions, live)
+    for arm in state.traffic.arms if state.traffic else ():  # a roll-out goes on, and its version is among them
+        if not arm.shadow:
+            check_alike(state, command.versions, usable_version(state, arm.version, "given traffic"))
     return SegmentsChanged(
         model=command.model,
         keys=command.keys,
         versions=command.versions,
-        command_id=command.command_id,
-        actor=command.actor,
-        reason=command.reason,
-        at_ms=at_ms,
+        **by(command, at_ms),
     )
 
 
@@ -209,8 +202,7 @@ def _roll_back(state: ModelState, command: RollBack, at_ms: int) -> RolledBack:
     target = state.previous if command.version is None else command.version
     if target is None:
         raise CommandRefused(f"nothing to roll back to: version {live} of {command.model!r} has no predecessor")
-    if command.version is not None:
-        usable_version(state, target, "rolled back to")
+    version = usable_version(state, target, "rolled back to")
     if target == live:
         raise CommandRefused(f"version {live} of {command.model!r} is live already")
     if not path_back(path, target):
@@ -218,14 +210,12 @@ def _roll_back(state: ModelState, command: RollBack, at_ms: int) -> RolledBack:
             f"version {target} of {command.model!r} is not among those that were live before version {live} "
             f"({_listed(path[:-1])}); deploy it instead"
         )
+    check_fits(state, version)
     return RolledBack(
         model=command.model,
         version=target,
         from_version=live,
-        command_id=command.command_id,
-        actor=command.actor,
-        reason=command.reason,
-        at_ms=at_ms,
+        **by(command, at_ms),
     )
 
 
@@ -242,10 +232,7 @@ def _retire(state: ModelState, command: RetireModel, at_ms: int) -> ModelRetired
     return ModelRetired(
         model=command.model,
         version=command.version,
-        command_id=command.command_id,
-        actor=command.actor,
-        reason=command.reason,
-        at_ms=at_ms,
+        **by(command, at_ms),
     )
 
 
@@ -267,10 +254,7 @@ def _listed(numbers: tuple[int, ...]) -> str:
 def _rejected(command: Command, reason: str, at_ms: int) -> CommandRejected:
     return CommandRejected(
         model=command.model,
-        command_id=command.command_id,
         command_type=type(command).__name__,
         reason_rejected=reason,
-        actor=command.actor,
-        reason=command.reason,
-        at_ms=at_ms,
+        **by(command, at_ms),
     )

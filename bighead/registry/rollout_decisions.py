@@ -24,7 +24,8 @@ from bighead.events.types import (
 )
 from bighead.registry.checks import usable_version
 from bighead.registry.rollouts import METRICS
-from bighead.registry.state import COMPLETED, ROLLED_BACK, SUPERSEDED, ModelState, RegistryEvent, Rollout, Signed
+from bighead.registry.segments import check_fits
+from bighead.registry.state import COMPLETED, ROLLED_BACK, SUPERSEDED, ModelState, RegistryEvent, Rollout, Signed, by
 
 _NEAR = 0.8
 """How alike a name must be to one of ours to be taken for a slip: other metrics are welcome, auc_pr beside auc."""
@@ -40,9 +41,10 @@ def start(state: ModelState, command: StartRollout, at_ms: int) -> tuple[Registr
             f"version {running.version} of {command.model!r} is being rolled out, at stage {running.stage + 1} of "
             f"{len(running.stages)}; stop that roll-out first"
         )
-    usable_version(state, command.version, "rolled out")
+    version = usable_version(state, command.version, "rolled out")
     if command.version == state.live:
         raise CommandRefused(f"version {state.live} of {command.model!r} is live already")
+    check_fits(state, version)
     _check_stages(command.stages)
     for rule in command.rules:
         _check_rule(rule)
@@ -54,10 +56,7 @@ def start(state: ModelState, command: StartRollout, at_ms: int) -> tuple[Registr
         rules=command.rules,
         unit=command.unit,
         salt=command.salt,
-        command_id=command.command_id,
-        actor=command.actor,
-        reason=command.reason,
-        at_ms=at_ms,
+        **by(command, at_ms),
     )
     share = {command.version: command.stages[0].percent}
     return started, _traffic(state, share, command.unit, command.salt, command, at_ms)
@@ -82,10 +81,7 @@ def advance(state: ModelState, command: AdvanceRollout, at_ms: int) -> tuple[Reg
         version=rollout.version,
         stage=command.stage,
         percent=percent,
-        command_id=command.command_id,
-        actor=command.actor,
-        reason=command.reason,
-        at_ms=at_ms,
+        **by(command, at_ms),
     )
     return advanced, _traffic(state, {rollout.version: percent}, rollout.unit, rollout.salt, command, at_ms)
 
@@ -153,10 +149,7 @@ def _traffic(
         labels=state.traffic.labels if state.traffic is not None else {},
         unit=unit,
         salt=salt,
-        command_id=command.command_id,
-        actor=command.actor,
-        reason=command.reason,
-        at_ms=at_ms,
+        **by(command, at_ms),
     )
 
 
@@ -165,10 +158,7 @@ def _deployed(state: ModelState, rollout: Rollout, command: Signed, at_ms: int) 
         model=state.name,
         version=rollout.version,
         previous_version=state.live,
-        command_id=command.command_id,
-        actor=command.actor,
-        reason=command.reason,
-        at_ms=at_ms,
+        **by(command, at_ms),
     )
 
 
@@ -180,10 +170,7 @@ def _ended(rollout: Rollout, outcome: str, why: str, command: Signed, at_ms: int
         stage=rollout.stage,
         outcome=outcome,
         why=why,
-        command_id=command.command_id,
-        actor=command.actor,
-        reason=command.reason,
-        at_ms=at_ms,
+        **by(command, at_ms),
     )
 
 

@@ -48,17 +48,23 @@ def check_segments(keys: Sequence[str], versions: Mapping[str, int]) -> None:
         raise CommandRefused(f"key {idle[0]!r} has no segment; leave it out, or name a version for one of its values")
 
 
-def check_alike(state: ModelState, versions: Mapping[str, int], live: Version) -> None:
-    """Raises CommandRefused unless what answers for segments has the join and outputs of the live version.
+def check_fits(state: ModelState, version: Version) -> None:
+    """Raises CommandRefused where the model is partitioned and `version` cannot answer what is in no segment."""
+    if state.segments is not None:
+        check_alike(state, state.segments.versions, version)
+
+
+def check_alike(state: ModelState, versions: Mapping[str, int], rest: Version) -> None:
+    """Raises CommandRefused unless what answers for segments has the join and outputs of `rest`, in no segment.
 
     Rows of one request may fall into several segments, and their answers are one table.
     """
     for name, number in versions.items():
         record = usable_version(state, number, f"the version of segment {name!r}").record
-        if (record.join, record.signature.outputs) != (live.record.join, live.record.signature.outputs):
+        if (record.join, record.signature.outputs) != (rest.record.join, rest.record.signature.outputs):
             raise CommandRefused(
                 f"version {number} of {state.name!r}, of segment {name!r}, gives {_table(record)}; expected those of "
-                f"version {live.number}, which answers what is in no segment: {_table(live.record)}"
+                f"version {rest.number}, which is to answer what is in no segment: {_table(rest.record)}"
             )
 
 

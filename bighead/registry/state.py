@@ -5,7 +5,7 @@ Pure: knows the event types and nothing else. `evolve` never refuses; whatever w
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol, assert_never
+from typing import Protocol, TypedDict, assert_never
 
 from bighead.events.types import (
     CommandRejected,
@@ -62,6 +62,20 @@ class Signed(Protocol):
     def actor(self) -> str: ...
     @property
     def reason(self) -> str: ...
+
+
+class By(TypedDict):
+    """The fields by which each event says which command it answers, and when."""
+
+    command_id: str
+    actor: str
+    reason: str
+    at_ms: int
+
+
+def by(command: Signed, at_ms: int) -> By:
+    """Those of an event that `command` causes."""
+    return By(command_id=command.command_id, actor=command.actor, reason=command.reason, at_ms=at_ms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The second version goes live by canary: a growing share of the traffic, advanced by the platform as rules hold."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bighead.client.rollouts import RolloutsClient
@@ -12,7 +12,7 @@ from bighead.events.log import follow
 from bighead.events.topics import SERVING_EVENTS, topic_name
 from bighead.events.types import ModelLoaded, ModelSwapped, RolloutEnded, RolloutRule, RolloutStage
 from bighead.registry.rollouts import ERROR_RATE, LATENCY_P99_MS, bounds
-from bighead.registry.state import COMPLETED
+from bighead.registry.state import COMPLETED, RolloutEvent
 
 STAGES = [RolloutStage(percent=percent, hold_ms=1_000, predictions=20) for percent in (10.0, 50.0, 100.0)]
 RULES = [RolloutRule(metric=ERROR_RATE, at_most=0.01), RolloutRule(metric=LATENCY_P99_MS, at_most=2_000.0)]
@@ -30,13 +30,23 @@ class RolledOut:
     swap_us: int
 
 
-def roll_out(settings: Settings, model: str, version: int, reason: str) -> RolledOut:
-    """Returns when the version is live; raises PlatformError where a rule ended the roll-out."""
+def roll_out(settings: Settings, model: str, version: int, reason: str, stop: Callable[[], bool]) -> RolledOut:
+    """Returns when the version is live; raises PlatformError where a rule ended the roll-out.
+
+    Without predictions no stage passes: raises NotReady where the roll-out has not ended when `stop()` says so.
+    """
     client, begun = RolloutsClient(settings), time.monotonic()
     started = client.start(model, version, STAGES, reason, rules=RULES)
-    for event in client.follow(model, started.rollout_id):
-        if isinstance(event, RolloutEnded) and event.outcome != COMPLETED:
-            raise PlatformError(f"version {version} was not rolled out: {event.outcome}, {event.why}; {event.reason}")
+    events: list[RolloutEvent] = [started, *client.follow(model, started.rollout_id, stop=stop)]
+    last = events[-1]
+    if not isinstance(last, RolloutEnded):
+        raise NotReady(
+            f"the roll-out of version {version} of {model!r} has not ended, the newest event is a "
+            f"{type(last).__name__}; does a server answer with the version, and is the stream worker running "
+            f"(`bighead models show {model}`, `bighead status`)?"
+        )
+    if last.outcome != COMPLETED:
+        raise PlatformError(f"version {version} was not rolled out: {last.outcome}, {last.why}; {last.reason}")
     seconds = time.monotonic() - begun
     loaded, swapped = _reported(settings, model, version)
     shares = ", ".join(f"{stage.percent:g}%" for stage in STAGES)

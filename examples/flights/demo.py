@@ -8,8 +8,9 @@ import math
 import platform as machine
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from importlib.metadata import version as package_version
 from pathlib import Path
@@ -197,16 +198,21 @@ def _replay(settings: Settings, history: History, models: Models, story: Story) 
         ThreadPoolExecutor(1) as pool,
     ):
         rolling: list[Future[RolledOut]] = []
+        over = threading.Event()
 
         def on_step(_: int, done: Replayed) -> None:
             if not rolling and len(done.answers) >= len(asked) // 3:
                 reason = "more trees, rolled out while the replay runs"
-                rolling.append(pool.submit(roll_out, settings, MODEL, max(models.versions), reason))
+                rolling.append(pool.submit(roll_out, settings, MODEL, max(models.versions), reason, over.is_set))
             step.say(watch.text())
             step.advance(len(done.answers), len(asked))
 
-        replayed = asyncio.run(_run_replay(settings, asked, history.replayed, on_step))
-        week = Week(asked, replayed, rolling[0].result(ROLL_OUT_S), {}, 0)
+        try:
+            replayed = asyncio.run(_run_replay(settings, asked, history.replayed, on_step))
+            wait(rolling, ROLL_OUT_S)
+        finally:
+            over.set()  # the pool waits for the roll-out, which would wait for predictions that never come
+        week = Week(asked, replayed, rolling[0].result(), {}, 0)
         live = {version: _live_auc(watch, week, version) for version in (ALL_VERSIONS, *sorted(models.versions))}
         step.result = f"{len(replayed.answers):,} flights asked, {replayed.events:,} events, {watch.text()}"
         return replace(week, live=live, metric_events=watch.events)

@@ -1,7 +1,10 @@
 """The command line's frame: every command is there, errors end with the code of their cause, help is quick."""
 
+import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import click
 import pytest
@@ -54,6 +57,28 @@ def test_every_command_of_the_help_exists_and_explains_itself(name: str) -> None
 
     assert result.exit_code == 0, result.output
     assert "Usage:" in result.output and "--help" in result.output
+
+
+def examples(command: click.Command) -> Iterator[str]:
+    """The lines of help that show a call, of a command and those below it, each without what is said beside it."""
+    text = f"{command.help}\n{command.epilog}".replace("\\\n", " ")
+    for line in re.findall(r"^ *(?:Example: )?(bighead .+)", text, re.MULTILINE):
+        yield re.split(r" < | {3,}[a-z]", line)[0]
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            yield from examples(below)
+
+
+@pytest.mark.parametrize("line", list(examples(cli.main)))
+def test_every_example_of_the_help_is_a_command_that_exists(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(click.Command, "invoke", lambda *_: None)  # parsed, and not run
+    for kind in (click.Path, click.File):
+        monkeypatch.setattr(kind, "convert", lambda self, value, *_: value)  # the files are the reader's
+    result = CliRunner().invoke(cli.main, shlex.split(line)[1:])
+    assert result.exit_code == 0, result.output
 
 
 def test_an_unknown_command_is_wrong_use() -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from bighead.errors import ConfigError, InvalidEvent, PlatformError, UndecodableEvent
 from bighead.events import schema_registry
 from bighead.events.codec import FRAME, Codec
+from bighead.events.message import Message
 from bighead.events.schemas import platform_schemas, subject_of
 from bighead.events.types import EVENT_TYPES, FeatureTile, RollBack, SourceOffset
 from bighead.testing import SchemaRegistryServer
@@ -113,6 +114,19 @@ def test_a_body_that_breaks_off_or_goes_on_is_named(codec: Codec) -> None:
         codec.decode(value[:-1])
     with pytest.raises(UndecodableEvent, match=r"RollBack with 2 bytes too many"):
         codec.decode(value + b"xy")
+
+
+def test_a_reader_passes_over_what_cannot_be_decoded_and_says_where(
+    codec: Codec, caplog: pytest.LogCaptureFixture
+) -> None:
+    event = example_event("bighead.v1.RollBack")
+    values = [codec.encode(event, TOPIC), b"broken", None, codec.encode(event, TOPIC)]
+    log = [Message(TOPIC, 0, offset, None, value) for offset, value in enumerate(values)]
+    assert list(codec.decoded(log)) == [(log[0], event), (log[3], event)]
+    assert [record.message.split(":")[0] for record in caplog.records] == [
+        "t.v1/0/1 is passed over",
+        "t.v1/0/2 is passed over",
+    ]
 
 
 @hypothesis_settings(max_examples=300, deadline=None)

@@ -44,6 +44,13 @@ def record(**changes: Any) -> ModelRecord:
     return replace(GOOD_RECORD, **changes)
 
 
+COST_RECORD = record(
+    signature=Signature(inputs=GOOD_RECORD.signature.inputs, outputs=(Tensor(name="cost", type="FP32"),)),
+    golden=json.dumps([{"inputs": {"delay": 3.0}, "outputs": {"cost": 0.5}}]),
+)
+"""Another output: in one request its answers and those of GOOD_RECORD are no table."""
+
+
 def register(id: str, *, model: str = MODEL, of: ModelRecord = GOOD_RECORD) -> RegisterModel:
     return RegisterModel(command_id=id, model=model, record=of, actor="ada", reason="trained anew", at_ms=0)
 

@@ -7,10 +7,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from bighead.events.message import Position
-from bighead.events.types import CommandRejected, ModelRegistered, RolloutEnded, RolloutStarted
+from bighead.events.types import CommandRejected, ModelRecord, ModelRegistered, RolloutEnded, RolloutStarted
 from bighead.registry import Command, ModelState, RegistryEvent, decide, evolve, replay
 from bighead.registry.views import ModelView, project
 from tests.unit.registry.samples import (
+    COST_RECORD,
+    GOOD_RECORD,
     MODEL,
     advance,
     deploy,
@@ -24,19 +26,31 @@ from tests.unit.registry.samples import (
 )
 
 VERSIONS = st.integers(0, 5)
+RECORDS = st.sampled_from([GOOD_RECORD, COST_RECORD])
+PARTITIONED: tuple[Callable[[str], Command], ...] = (
+    lambda id: register(id, of=GOOD_RECORD),
+    lambda id: register(id, of=COST_RECORD),
+    lambda id: register(id, of=COST_RECORD),
+    lambda id: deploy(id, 1),
+    lambda id: deploy(id, 2),
+    lambda id: partition(id, {"carrier=AA": 3}),
+)
+"""The way to a model with segments is long for a random walk: some begin there."""
 
 
 class Registry(RuleBasedStateMachine):
     """One model's writer, fed with commands and repeats of earlier ones under a clock that stumbles."""
 
-    @initialize()
-    def start(self) -> None:
+    @initialize(story=st.sampled_from([(), PARTITIONED]))
+    def start(self, story: tuple[Callable[[str], Command], ...]) -> None:
         self.state = ModelState(MODEL)
         self.view = ModelView(self.state)
         self.log: list[RegistryEvent] = []
         self.sent: list[Command] = []
         self.live_at: list[tuple[int, int | None]] = []
         self.now_ms = 1_000
+        for build in story:
+            self.send(build)
 
     def send(self, build: Callable[[str], Command]) -> None:
         command = build(f"c{len(self.sent)}")
@@ -61,9 +75,9 @@ class Registry(RuleBasedStateMachine):
     def clock(self, passed: int) -> None:
         self.now_ms += passed
 
-    @rule()
-    def register(self) -> None:
-        self.send(register)
+    @rule(of=RECORDS)
+    def register(self, of: ModelRecord) -> None:
+        self.send(lambda id: register(id, of=of))
 
     @rule(version=VERSIONS)
     def deploy(self, version: int) -> None:
@@ -122,6 +136,14 @@ class Registry(RuleBasedStateMachine):
             assert version.retired is None
         assert self.state.live != self.state.previous or self.state.live is None
         assert self.state.live is not None or not self.state.shared
+
+    @invariant()
+    def whatever_the_segment_of_a_row_its_answer_fits_into_one_table(self) -> None:
+        live, segments, traffic = self.state.live, self.state.segments, self.state.traffic
+        if live is not None and segments is not None:
+            arms = [arm.version for arm in traffic.arms] if traffic else []
+            answering = [self.state.version(number) for number in (live, *arms, *segments.versions.values())]
+            assert len({version.record.signature.outputs for version in answering if version}) == 1
 
     @invariant()
     def a_roll_out_has_its_share_until_it_ends(self) -> None:

@@ -1,6 +1,5 @@
 """Partitioned models: the finest segment of a row that has a version answers it, and the live version the rest."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,14 +7,14 @@ import pytest
 
 from bighead.errors import CommandRefused
 from bighead.events.message import Position
-from bighead.events.types import CommandRejected, ModelRecord, SegmentsChanged, Signature, Tensor
-from bighead.registry import ModelState, decide
+from bighead.events.types import CommandRejected, ModelRecord, SegmentsChanged, TrafficArm
+from bighead.registry import Command, ModelState, decide
 from bighead.registry.deployments import deployment
 from bighead.registry.segments import candidates, check_segments
 from bighead.registry.state import Segments
 from bighead.registry.views import ModelView, from_json, project, to_json
 from tests.unit.registry.samples import (
-    GOOD_RECORD,
+    COST_RECORD,
     MODEL,
     deploy,
     obey,
@@ -90,13 +89,7 @@ def test_what_answers_what_is_in_no_segment_comes_first() -> None:
     assert "has no version 9" in refusal(obey(*THREE)[0], partition("e", {"carrier=AA": 9}))
 
 
-COST = record(
-    signature=Signature(inputs=GOOD_RECORD.signature.inputs, outputs=(Tensor(name="cost", type="FP32"),)),
-    golden=json.dumps([{"inputs": {"delay": 3.0}, "outputs": {"cost": 0.5}}]),
-)
-
-
-@pytest.mark.parametrize("other", [COST, record(join="flight")], ids=["outputs", "join"])
+@pytest.mark.parametrize("other", [COST_RECORD, record(join="flight")], ids=["outputs", "join"])
 def test_all_segments_give_the_same_table(other: ModelRecord) -> None:
     state, _ = obey(*THREE, register("x", of=other))
     why = refusal(state, partition("e", {"carrier=AA": 4}))
@@ -104,6 +97,41 @@ def test_all_segments_give_the_same_table(other: ModelRecord) -> None:
     assert "expected those of version 1" in why
     partitioned, _ = obey(partition("e", {"carrier=AA": 3}), state=state)
     assert "of segment 'carrier=AA'" in refusal(partitioned, deploy("f", 4)), "nor may another version go live"
+
+
+@pytest.mark.parametrize(
+    "command", [roll_back("g"), roll_back("g", 1), split("g", {1: 1, 2: 99}), roll_out("g", 1, 10)], ids=str
+)
+def test_what_other_tables_come_from_answers_nothing_beside_segments(command: Command) -> None:
+    story = (
+        register("a"),
+        register("b", of=COST_RECORD),
+        register("c", of=COST_RECORD),
+        deploy("d", 1),
+        deploy("e", 2),
+    )
+    state, _ = obey(*story, partition("f", {"carrier=AA": 3}))
+    why = refusal(state, command)
+    assert "version 3 of 'delays', of segment 'carrier=AA', gives the outputs cost" in why
+    assert "expected those of version 1, which is to answer what is in no segment: the outputs late" in why
+
+
+@pytest.mark.parametrize("command", [split("e", {1: 90, 2: 10}), roll_out("e", 2, 10, 100)], ids=str)
+def test_segments_fit_all_versions_among_which_traffic_is_divided(command: Command) -> None:
+    state, _ = obey(register("a"), register("b", of=COST_RECORD), register("c"), deploy("d", 1), command)
+    assert "expected those of version 2" in refusal(state, partition("f", {"carrier=AA": 3}))
+    alike, _ = obey(deploy("f", 1), partition("g", {"carrier=AA": 3}), state=state)
+    assert alike.segments is not None, "the deployment ended the division"
+
+
+def test_a_shadow_and_a_label_may_have_outputs_of_their_own() -> None:
+    state, _ = obey(register("a"), register("b", of=COST_RECORD), register("c"), deploy("d", 1))
+    arms = (TrafficArm(arm="v1", version=1, percent=100), TrafficArm(arm="s", version=2, percent=100, shadow=True))
+    tried = split("e", {}, arms=arms, labels={"costly": 2})
+    for commands in ((tried, partition("f", {"carrier=AA": 3})), (partition("f", {"carrier=AA": 3}), tried)):
+        after, _ = obey(*commands, state=state)
+        assert after.segments is not None
+        assert after.traffic is not None
 
 
 @pytest.mark.parametrize(
