@@ -22,7 +22,7 @@ from batch.tables import TableVersion, exists, read_version, table_path, version
 from bighead import config
 from bighead.compile.spark import quoted
 from bighead.config import Settings
-from bighead.errors import ConfigError, InvalidInput
+from bighead.errors import ConfigError, InvalidInput, PlatformError
 from bighead.inference.arrow import output_types
 from bighead.inference.predictor import Predictor
 from bighead.inference.registered import Registered, registered
@@ -257,7 +257,13 @@ def _write(spark: SparkSession, settings: Settings, plan: _Plan, left: _Predicti
     made_by = canonical({"run_id": run_id, "table_version": plan.source.version, **plan.of})
     writer = rows.mapInArrow(_task(plan, left, settings), left.schema).write.format("delta").mode("overwrite")
     writer.option("overwriteSchema", "true").option("userMetadata", made_by).save(plan.output)
-    return version_of(spark, plan.output)
+    there = _written(spark, plan.output, run_id)  # not the newest: another job may have committed since
+    if there is None:
+        raise PlatformError(
+            f"the rows of run {run_id} in {plan.output} were changed by another job as soon as they were written; "
+            "give --output another table, or run it again when that job is done"
+        )
+    return there
 
 
 def _identity(plan: _Plan) -> Column:
