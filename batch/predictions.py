@@ -18,7 +18,7 @@ from pyspark.sql import types as T
 
 from batch.copies import Copy, Task
 from batch.runs import Past, RunLog, canonical
-from batch.tables import TableVersion, exists, read_version, table_path, version_of
+from batch.tables import TableVersion, exists, id_of, read_version, table_path, version_of
 from bighead import config
 from bighead.compile.spark import quoted
 from bighead.config import Settings
@@ -96,6 +96,7 @@ class _Plan:
 
     found: Registered
     source: TableVersion
+    source_id: str
     frame: DataFrame
     kept: tuple[str, ...]
     output: str
@@ -113,9 +114,10 @@ class _Plan:
 
     @property
     def spec(self) -> dict[str, object]:
-        """What the run's identity depends on."""
+        """What the run's identity depends on. A table that is deleted and written anew counts its versions anew."""
         copy = None if self.copy is None else str(self.copy)
-        what = {**self.of, "table_version": self.source.version, "output": self.output}
+        table = {"table_id": self.source_id, "table_version": self.source.version}
+        what = {**self.of, **table, "output": self.output}
         return {**what, "columns": list(self.kept), "copy_to": copy}
 
 
@@ -182,13 +184,13 @@ def _run(
 
 def _planned(spark: SparkSession, settings: Settings, asked: Asked) -> _Plan:
     found = registered(settings, asked.model, asked.wanted)
-    path, output = table_path(settings.lake, asked.table), table_path(settings.lake, asked.output)
-    if path.rstrip("/") == output.rstrip("/"):
+    path, output = (table_path(settings.lake, table).rstrip("/") for table in (asked.table, asked.output))
+    if path == output:
         raise ConfigError(f"{path} is read and would be written; give --output another table")
     source = TableVersion(path, version_of(spark, path))
     frame = read_version(spark, path, source.version)
     kept = tuple(frame.columns if asked.columns is None else dict.fromkeys(asked.columns))
-    return _Plan(found, source, frame, kept, output, asked.copy)
+    return _Plan(found, source, id_of(spark, path), frame, kept, output, asked.copy)
 
 
 def _checked(settings: Settings, plan: _Plan, progress: Progress) -> _Prediction:

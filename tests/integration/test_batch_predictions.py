@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -221,6 +222,23 @@ def test_a_run_that_died_goes_on_where_it_was_and_says_so(
     assert bytes_of(found, (*OUTPUTS, "prediction_id")) == bytes_of(before, (*OUTPUTS, "prediction_id"))
     for message, (_, record) in zip(messages, records, strict=True):
         assert message.key == record["prediction_id"].encode() == dict(message.headers)["ce_id"]
+
+
+def test_a_table_that_is_deleted_and_written_anew_is_another(registry: Registry, spark: SparkSession) -> None:
+    settings, asked = registry.settings, Asked("asked", None, "rows", "scored")
+    written(spark, settings, "rows", flights(nulls=False))
+    first = predicted(registry, spark, asked)
+    same = predicted(registry, spark, replace(asked, table="rows/", output="scored/"))
+    assert same == replace(first, repeated=True)
+    before = table(spark, first.table.table).column("prediction_id").to_pylist()
+
+    shutil.rmtree(first.source.table)
+    written(spark, settings, "rows", flights(nulls=False).slice(0, ROWS // 2))
+    anew = predicted(registry, spark, asked)
+    assert (anew.source, anew.repeated, anew.rows) == (first.source, False, ROWS // 2)
+    assert anew.run_id != first.run_id
+    after = table(spark, anew.table.table).column("prediction_id").to_pylist()
+    assert after == before[: ROWS // 2], "a row keeps its identity"
 
 
 def meanwhile(monkeypatch: pytest.MonkeyPatch, other: Callable[[], object]) -> None:
