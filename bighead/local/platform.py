@@ -20,9 +20,10 @@ from bighead import config, health
 from bighead.config import Settings
 from bighead.errors import ConfigError, PlatformError
 from bighead.events import admin
+from bighead.health import expanded, processes
 from bighead.local import jars, parts
 from bighead.local.checks import require_free_port, require_free_space
-from bighead.local.parts import APPLICATIONS, FLINK, INFRASTRUCTURE, SPARE, Part, expanded, processes
+from bighead.local.parts import APPLICATIONS, FLINK, INFRASTRUCTURE, SPARE, Part
 from bighead.local.supervision import Supervisor
 
 ALL = INFRASTRUCTURE + APPLICATIONS
