@@ -33,7 +33,7 @@ def pids(platform: Platform) -> dict[str, int | None]:
 
 
 async def ask_while_restarted(platform: Platform) -> SteadyLoad:
-    load = SteadyLoad(platform.settings, {1: 2.0})
+    load = SteadyLoad(platform.settings, lambda version: 2.0)
     async with load.running():
         await load.more(30)
         counts = [await asyncio.to_thread(counted, platform.settings, index) for index in (0, 1)]
