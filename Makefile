@@ -4,7 +4,7 @@ BIN := .venv/bin
 EXTRAS := $(foreach extra,streams batch serving pipeline s3 tracing local dev,--extra $(extra))
 COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url
 
-.PHONY: help setup jars flink demo test malformed mutants lint bench up down clean lock
+.PHONY: help setup jars flink demo test malformed mutants soak lint bench up down clean lock
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10

@@ -11,7 +11,11 @@ from batch.work import Work, as_json, progress, show
 
 @click.command("predict")
 @click.option("--model", required=True, metavar="NAME", help="Registered model.")
-@click.option("--version", metavar="VERSION", help="A number or a label.  [default: the live version]")
+@click.option(
+    "--version",
+    metavar="VERSION",
+    help="A number or a label; of a partitioned model one has to be named.  [default: the live version]",
+)
 @click.option("--table", required=True, metavar="TABLE", help="Rows with a column for each input of the model.")
 @click.option("--output", required=True, metavar="TABLE", help="Table to write.")
 @click.option("--keep", "columns", multiple=True, metavar="COLUMN", help="Columns of TABLE to keep.  [default: all]")

@@ -18,11 +18,11 @@ from pyspark.sql import types as T
 
 from batch.copies import Copy, Task
 from batch.runs import Past, RunLog, canonical
-from batch.tables import TableVersion, exists, read_version, table_path, version_of
+from batch.tables import TableVersion, exists, id_of, read_version, table_path, version_of
 from bighead import config
 from bighead.compile.spark import quoted
 from bighead.config import Settings
-from bighead.errors import ConfigError, InvalidInput
+from bighead.errors import ConfigError, InvalidInput, PlatformError
 from bighead.inference.arrow import output_types
 from bighead.inference.predictor import Predictor
 from bighead.inference.registered import Registered, registered
@@ -96,6 +96,7 @@ class _Plan:
 
     found: Registered
     source: TableVersion
+    source_id: str
     frame: DataFrame
     kept: tuple[str, ...]
     output: str
@@ -113,9 +114,10 @@ class _Plan:
 
     @property
     def spec(self) -> dict[str, object]:
-        """What the run's identity depends on."""
+        """What the run's identity depends on. A table that is deleted and written anew counts its versions anew."""
         copy = None if self.copy is None else str(self.copy)
-        what = {**self.of, "table_version": self.source.version, "output": self.output}
+        table = {"table_id": self.source_id, "table_version": self.source.version}
+        what = {**self.of, **table, "output": self.output}
         return {**what, "columns": list(self.kept), "copy_to": copy}
 
 
@@ -182,13 +184,13 @@ def _run(
 
 def _planned(spark: SparkSession, settings: Settings, asked: Asked) -> _Plan:
     found = registered(settings, asked.model, asked.wanted)
-    path, output = table_path(settings.lake, asked.table), table_path(settings.lake, asked.output)
-    if path.rstrip("/") == output.rstrip("/"):
+    path, output = (table_path(settings.lake, table).rstrip("/") for table in (asked.table, asked.output))
+    if path == output:
         raise ConfigError(f"{path} is read and would be written; give --output another table")
     source = TableVersion(path, version_of(spark, path))
     frame = read_version(spark, path, source.version)
     kept = tuple(frame.columns if asked.columns is None else dict.fromkeys(asked.columns))
-    return _Plan(found, source, frame, kept, output, asked.copy)
+    return _Plan(found, source, id_of(spark, path), frame, kept, output, asked.copy)
 
 
 def _checked(settings: Settings, plan: _Plan, progress: Progress) -> _Prediction:
@@ -257,7 +259,13 @@ def _write(spark: SparkSession, settings: Settings, plan: _Plan, left: _Predicti
     made_by = canonical({"run_id": run_id, "table_version": plan.source.version, **plan.of})
     writer = rows.mapInArrow(_task(plan, left, settings), left.schema).write.format("delta").mode("overwrite")
     writer.option("overwriteSchema", "true").option("userMetadata", made_by).save(plan.output)
-    return version_of(spark, plan.output)
+    there = _written(spark, plan.output, run_id)  # not the newest: another job may have committed since
+    if there is None:
+        raise PlatformError(
+            f"the rows of run {run_id} in {plan.output} were changed by another job as soon as they were written; "
+            "give --output another table, or run it again when that job is done"
+        )
+    return there
 
 
 def _identity(plan: _Plan) -> Column:

@@ -62,6 +62,11 @@ def version_of(spark: SparkSession, path: str) -> int:
     return _newest_version(spark, path)
 
 
+def id_of(spark: SparkSession, path: str) -> str:
+    """What tells a table from one that was at the same path before it was deleted."""
+    return str(DeltaTable.forPath(spark, path).detail().select("id").collect()[0]["id"])
+
+
 def _newest_version(spark: SparkSession, path: str) -> int:
     """As Delta itself finds it; the history of a table, which its Python has instead, takes a job of Spark."""
     jvm: Any = spark.sparkContext._jvm

@@ -21,6 +21,7 @@ from bighead.client.store import client_of
 from bighead.config import Settings
 from bighead.errors import BigheadError, ConfigError, PlatformError
 
+SERVER = "server"
 HEARTBEAT_KEY = "bh:health:worker"
 MATERIALIZER_HEARTBEAT_KEY = "bh:health:materializer"
 FLINK_HEARTBEAT_KEY = "bh:health:flink-runner"
@@ -52,6 +53,16 @@ class Health:
         return asdict(self)
 
 
+def processes(settings: Settings) -> tuple[str, ...]:
+    """The model servers that share the two ports, by the names of their processes."""
+    return (SERVER, *(f"{SERVER}-{number}" for number in range(2, settings.server_processes + 1)))
+
+
+def expanded(names: Iterable[str], settings: Settings) -> list[str]:
+    """The parts with every process of the model server."""
+    return [one for name in names for one in (processes(settings) if name == SERVER else (name,))]
+
+
 def check(part: str, settings: Settings, timeout_s: float = 5.0) -> Health:
     """Probes one part. Whatever goes wrong in the probe is the answer, never an exception."""
     index = _further_server(part)
@@ -79,8 +90,8 @@ def _checked(part: str, probe: Callable[[], str]) -> Health:
 
 
 def check_all(settings: Settings, parts: Iterable[str] | None = None, timeout_s: float = 5.0) -> list[Health]:
-    """Probes several parts at once (all by default), answered in the order of PARTS."""
-    wanted = sorted(parts, key=_order) if parts is not None else list(PARTS)
+    """Probes several parts at once, answered in the order of PARTS; by default all, with every model server."""
+    wanted = sorted(expanded(PARTS, settings) if parts is None else parts, key=_order)
     if not wanted:
         return []
     with ThreadPoolExecutor(len(wanted)) as pool:
@@ -233,12 +244,12 @@ def _one_server(address: str, timeout_s: float) -> str:
 def _further_server(part: str) -> int | None:
     """The second and further model servers on one port are parts of their own: server-2 is the process 1."""
     name, _, number = part.partition("-")
-    return int(number) - 1 if name == "server" and number.isdecimal() and int(number) > 1 else None
+    return int(number) - 1 if name == SERVER and number.isdecimal() and int(number) > 1 else None
 
 
 def _order(part: str) -> tuple[int, int]:
     further = _further_server(part)
-    return list(_PROBES).index(part if further is None else "server"), further or 0
+    return list(_PROBES).index(part if further is None else SERVER), further or 0
 
 
 def _console(settings: Settings, timeout_s: float) -> str:
@@ -252,7 +263,7 @@ _PROBES: dict[str, Callable[[Settings, float], str]] = {
     "redis": _redis,
     "worker": _worker,
     "materializer": _materializer,
-    "server": _server,
+    SERVER: _server,
     "console": _console,
     "flink-jobmanager": _jobmanager,
     "flink-taskmanager": _taskmanager,

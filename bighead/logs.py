@@ -46,7 +46,7 @@ class JsonFormat(logging.Formatter):
         line |= {name: value for name, value in vars(record).items() if name not in _OWN and value is not None}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return without_secrets(json.dumps(line, default=str, ensure_ascii=False))
+        return json.dumps(_clean(line), ensure_ascii=False)
 
 
 def configure(settings: Settings, stream: TextIO | None = None) -> None:
@@ -55,6 +55,19 @@ def configure(settings: Settings, stream: TextIO | None = None) -> None:
     handler.setFormatter(JsonFormat() if settings.log_format == "json" else TextFormat())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for every schema would hide ours
+
+
+def _clean(value: Any) -> Any:
+    """Before it is JSON, whose escapes hide where a secret begins and ends."""
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case dict():
+            return {_clean(name): _clean(one) for name, one in value.items()}
+        case list() | tuple():
+            return [_clean(one) for one in value]
+        case _:
+            return without_secrets(str(value))
 
 
 def without_secrets(text: str) -> str:

@@ -25,7 +25,11 @@ def command() -> None:
 @click.argument("model")
 @click.option("--table", required=True, metavar="TABLE", help="Rows with a column for each input of the model.")
 @click.option("--output", required=True, metavar="TABLE", help="Table to write, relative to the lake.")
-@click.option("--version", metavar="VERSION", help="A number or a label.  [default: the live version]")
+@click.option(
+    "--version",
+    metavar="VERSION",
+    help="A number or a label; of a partitioned model one has to be named.  [default: the live version]",
+)
 @click.option("--keep", "columns", multiple=True, metavar="COLUMN", help="Columns of TABLE to keep.  [default: all]")
 @click.option("--copy-to", "copy", metavar="TARGET", help="Where else: topic:NAME or parquet:FOLDER.")
 @click.option("--reason", default="", help="Why; it is kept with the run's events.")

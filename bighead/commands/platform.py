@@ -11,7 +11,8 @@ import click
 from bighead import config
 from bighead.config import Settings
 from bighead.errors import PlatformError
-from bighead.local.parts import FLINK, expanded
+from bighead.health import expanded
+from bighead.local.parts import FLINK
 from bighead.local.platform import ALL, KNOWN, PartStatus, Platform
 from bighead.local.ports import free_settings
 

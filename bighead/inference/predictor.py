@@ -37,8 +37,9 @@ class Predictor:
     def from_registry(cls, name: str, version: int | str | None = None, settings: Settings | None = None) -> Self:
         """The version of a number or label, or (None) the live one, loaded and proven as a model server does it.
 
-        settings: those of the environment, if None. Raises UnknownModel with what there is instead, ArtifactError with
-        the step in which the version was refused, PlatformError where the log cannot be read.
+        Of a partitioned model one has to be named. settings: those of the environment, if None. Raises UnknownModel
+        with what there is instead, ArtifactError with the step in which the version was refused, PlatformError where
+        the log cannot be read.
         """
         used = settings or config.load()
         return cls.load(registered(used, name, version), used)

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from ipaddress import ip_address
@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from bighead.config import Settings, split_address
 from bighead.errors import ConfigError, PlatformError
+from bighead.health import SERVER, processes
 from bighead.local import flink
 from bighead.local.jars import list_folder
 from bighead.local.java import JAVA_FOR_KAFKA, JAVA_FOR_REGISTRY, find_java
@@ -26,7 +27,6 @@ INFRASTRUCTURE = ("kafka", "registry", "redis")
 APPLICATIONS = ("worker", "materializer", "server", "console")
 FLINK = ("flink-jobmanager", "flink-taskmanager", "flink-runner")
 """The Flink lane, started where it is asked for."""
-SERVER = "server"
 SPARE = "server-spare"
 """The model server that stands in while the others are replaced."""
 
@@ -111,16 +111,6 @@ class Part:
     command: tuple[str, ...]
     ports: tuple[Port, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
-
-
-def processes(settings: Settings) -> tuple[str, ...]:
-    """The model servers that share the two ports, by the names of their processes."""
-    return (SERVER, *(f"{SERVER}-{number}" for number in range(2, settings.server_processes + 1)))
-
-
-def expanded(names: Iterable[str], settings: Settings) -> list[str]:
-    """The parts with every process of the model server."""
-    return [one for name in names for one in (processes(settings) if name == SERVER else (name,))]
 
 
 def place(name: str, settings: Settings) -> int:

@@ -20,9 +20,10 @@ from bighead import config, health
 from bighead.config import Settings
 from bighead.errors import ConfigError, PlatformError
 from bighead.events import admin
+from bighead.health import expanded, processes
 from bighead.local import jars, parts
 from bighead.local.checks import require_free_port, require_free_space
-from bighead.local.parts import APPLICATIONS, FLINK, INFRASTRUCTURE, SPARE, Part, expanded, processes
+from bighead.local.parts import APPLICATIONS, FLINK, INFRASTRUCTURE, SPARE, Part
 from bighead.local.supervision import Supervisor
 
 ALL = INFRASTRUCTURE + APPLICATIONS
@@ -105,7 +106,8 @@ class Platform:
     def restart_servers(self, on_progress: Progress = lambda _: None, timeout_s: float = 180.0) -> None:
         """Replaces the processes of the model server one after the other; no request is lost.
 
-        They share their ports, and a spare one joins them first, so that as many as before answer all the time.
+        They share their ports, and a spare one joins them first, so that as many as before answer all the time. Where
+        one is not replaced in time, the spare one stays: it may be the only one that answers. The next call takes it.
         """
         deadline, names = time.monotonic() + timeout_s, processes(self.settings)
         with self._only_one():
@@ -115,18 +117,25 @@ class Platform:
                 raise PlatformError(
                     f"{', '.join(missing)} does not run from {self.settings.home}; start it: bighead up"
                 )
-            self.supervisor.remove(SPARE)  # where a restart was interrupted
-            self.supervisor.add(parts.prepare(SPARE, self.settings, self.settings.home))
+            if states.get(SPARE, {}).get("statename") != "RUNNING":
+                self._start_spare()
             try:
-                self._start_server(SPARE, on_progress, deadline)
-                for name in names:
-                    self.supervisor.stop_parts([name])
-                    self._start_server(name, on_progress, deadline)
-            finally:
+                self._await_server(SPARE, on_progress, deadline)
+            except PlatformError:
                 self.supervisor.remove(SPARE)
+                raise
+            for name in names:
+                self.supervisor.stop_parts([name])
+                self.supervisor.start_part(name)
+                self._await_server(name, on_progress, deadline)
+            self.supervisor.remove(SPARE)
 
-    def _start_server(self, name: str, on_progress: Progress, deadline: float) -> None:
-        self.supervisor.start_part(name)
+    def _start_spare(self) -> None:
+        self.supervisor.remove(SPARE)  # known, but stopped, where a restart was interrupted
+        self.supervisor.add(parts.prepare(SPARE, self.settings, self.settings.home))
+        self.supervisor.start_part(SPARE)
+
+    def _await_server(self, name: str, on_progress: Progress, deadline: float) -> None:
         index = parts.place(name, self.settings)
         while not (probed := health.check_server(name, index, self.settings, _PROBE_S)).ok:
             self._require_hope(probed, deadline)

@@ -12,18 +12,19 @@ _HOST = "127.0.0.1"
 # Below the ports that operating systems give to outgoing connections, so that none is taken between choice and use.
 _RANGE = range(20_000, 32_000)
 _ATTEMPTS = 2_000
-_PROBES = 8
-"""Model servers that share ports, and a spare one, each with a port of its own."""
+_LEAST_PROBES = 3
+"""For two model servers that share ports and a spare one: who has the settings may still replace their number."""
 
 
 def free_settings(home: Path, given: Mapping[str, str] | None = None) -> Settings:
     """Settings for a platform in `home` on free loopback ports; `given` variables win over the choice."""
+    known = {"BIGHEAD_HOME": str(home)} | dict(given or {})
+    servers = load(known).server_processes
     taken: set[int] = set()
     kafka, registry, flink = (_free(2, taken) for _ in range(3))
     redis, grpc, http, console = (_free(1, taken) for _ in range(4))
-    probe = _free(_PROBES, taken)
+    probe = _free(max(_LEAST_PROBES, servers + 1), taken)  # the spare one has a port of its own as well
     chosen = {
-        "BIGHEAD_HOME": str(home),
         "BIGHEAD_KAFKA": f"{_HOST}:{kafka}",
         "BIGHEAD_SCHEMA_REGISTRY": f"http://{_HOST}:{registry}/apis/ccompat/v7",
         "BIGHEAD_REDIS": f"redis://{_HOST}:{redis}/0",
@@ -33,7 +34,7 @@ def free_settings(home: Path, given: Mapping[str, str] | None = None) -> Setting
         "BIGHEAD_CONSOLE": f"{_HOST}:{console}",
         "BIGHEAD_FLINK": f"{_HOST}:{flink}",
     }
-    return load(chosen | dict(given or {}))
+    return load(chosen | known)
 
 
 def _free(adjacent: int, taken: set[int]) -> int:

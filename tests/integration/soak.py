@@ -4,14 +4,14 @@
 """
 
 import asyncio
-import json
+import contextlib
 import random
 import statistics
 import sys
 import tempfile
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
@@ -37,6 +37,8 @@ LOAD_EVERY = 15
 """Swaps between two versions that are in memory, for each that loads a new one and drops an old one."""
 LAST_S = 30.0
 MALFORMED_S = 0.1
+FACTORS = (3.0, 2.0)
+"""What even versions multiply by, and odd ones."""
 WARM_UP = 0.4
 """The share of the time after which memory and descriptors are looked at."""
 ROOM_MB, ROOM_MB_A_MINUTE = 10.0, 0.3
@@ -126,7 +128,7 @@ def soak(settings: Settings, seconds: float, pause_s: float = 0.05) -> Soaked:
     """Runs a server of its own under everything; settings: with topics and schemas in place."""
     registry, soaked = Registry(settings), Soaked(seconds)
     folder = folder_of(settings)
-    records = [times_stored(folder, 3.0), times_stored(folder, 2.0)]
+    records = [times_stored(folder, factor) for factor in FACTORS]
     for version in (1, 2):
         registry.register("times", version, records[version % 2])
     registry.deploy("times", 1)
@@ -138,8 +140,7 @@ def soak(settings: Settings, seconds: float, pause_s: float = 0.05) -> Soaked:
 async def _all(
     registry: Registry, records: list[ModelRecord], soaked: Soaked, process: psutil.Process, pause_s: float
 ) -> None:
-    factors = {version: 2.0 if version % 2 else 3.0 for version in range(1, 100_000)}
-    load = SteadyLoad(registry.settings, factors, pause_s)
+    load = SteadyLoad(registry.settings, lambda version: FACTORS[version % 2], pause_s)
     async with load.running(grpc_clients=2):
         await asyncio.gather(
             _sampled(process, soaked),
@@ -163,24 +164,24 @@ def _changed(registry: Registry, records: list[ModelRecord], soaked: Soaked) -> 
     """Swaps to and fro, with a new version every now and then; between two swaps a label moves."""
     held, newest, deadline = [1, 2], 2, time.monotonic() + soaked.seconds
     topic = topic_name(registry.settings.topic_prefix, SERVING_EVENTS)
-    messages = follow(registry.settings, [topic], start="end", stop=lambda: time.monotonic() > deadline + LAST_S)
-    reports = (registry.codec.decode(message.value) for message in messages)
-    while time.monotonic() < deadline:
-        if soaked.swaps % LOAD_EVERY == LOAD_EVERY - 1:
-            newest += 1
-            soaked.loads += 1
-            held = [held[1], newest]
-            registry.register("times", newest, records[newest % 2])
-        held.reverse()
-        command = registry.deploy("times", held[0])
-        soaked.swaps += 1
-        if not any(isinstance(event, ModelSwapped) and event.command_id == command for event in reports):
-            soaked.wrong.append(f"deployment {soaked.swaps} led to no swap")
-            return
-        registry.label("times", held[0], {"champion": held[soaked.swaps % 2]})
-        soaked.label_moves += 1
-        time.sleep(SWAP_S)
-    messages.close()
+    followed = follow(registry.settings, [topic], start="end", stop=lambda: time.monotonic() > deadline + LAST_S)
+    with contextlib.closing(followed) as messages:
+        reports = (registry.codec.decode(message.value) for message in messages)
+        while time.monotonic() < deadline:
+            if soaked.swaps % LOAD_EVERY == LOAD_EVERY - 1:
+                newest += 1
+                soaked.loads += 1
+                held = [held[1], newest]
+                registry.register("times", newest, records[newest % 2])
+            held.reverse()
+            command = registry.deploy("times", held[0])
+            soaked.swaps += 1
+            if not any(isinstance(event, ModelSwapped) and event.command_id == command for event in reports):
+                soaked.wrong.append(f"deployment {soaked.swaps} led to no swap")
+                return
+            registry.label("times", held[0], {"champion": held[soaked.swaps % 2]})
+            soaked.label_moves += 1
+            time.sleep(SWAP_S)
 
 
 def _pestered(settings: Settings, soaked: Soaked) -> None:
@@ -210,8 +211,6 @@ def main() -> int:
         finally:
             platform.down()
     print(soaked.shown())
-    if len(sys.argv) > 2:
-        Path(sys.argv[2]).write_text(json.dumps([asdict(sample) for sample in soaked.samples]))
     problems = soaked.problems()
     print(*(problems or ["flat"]), sep="\n")
     return bool(problems)

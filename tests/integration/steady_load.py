@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import grpc
 import httpx
@@ -33,15 +33,15 @@ X = 4.0
 
 
 class SteadyLoad:
-    """`answered` by transport; `wrong` holds what failed. `factors`: what version N of `times` multiplies by."""
+    """`answered` by transport; `wrong` holds what failed. `factor_of`: what a version of `times` multiplies by."""
 
-    def __init__(self, settings: Settings, factors: dict[int, float], pause_s: float = 0.01) -> None:
+    def __init__(self, settings: Settings, factor_of: Callable[[int], float], pause_s: float = 0.01) -> None:
         self.answered: Counter[str] = Counter()
         self.versions: Counter[int] = Counter()
         self.wrong: list[str] = []
         self.stopped = asyncio.Event()
         self._settings = settings
-        self._factors = factors
+        self._factor_of = factor_of
         self._pause_s = pause_s
 
     @contextlib.asynccontextmanager
@@ -97,5 +97,5 @@ class SteadyLoad:
     def _check(self, name: str, version: int, y: float) -> None:
         self.answered[name] += 1
         self.versions[version] += 1
-        if y != X * self._factors[version]:
+        if y != X * self._factor_of(version):
             self.wrong.append(f"{name}: version {version} answered {y}")

@@ -2,10 +2,11 @@
 
 import json
 import re
+import shutil
 import struct
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,17 @@ import grpc
 import numpy as np
 import pyarrow as pa
 import pytest
+from delta.tables import DeltaTable
 from pyspark.sql import SparkSession
 
 from batch.copies import FULL_NAME, ParquetCopy, TopicCopy
-from batch.predictions import Asked, Predicted, predict_table
-from batch.tables import table_path
+from batch.predictions import Asked, Predicted, _written, predict_table
+from batch.tables import exists, table_path, version_of
 from bighead import config
 from bighead.client.proto import inference_pb2 as pb
 from bighead.client.proto.prediction_pb2 import PredictRowsRequest, PredictRowsResponse
 from bighead.config import Settings
-from bighead.errors import ConfigError, InvalidInput, UnknownModel
+from bighead.errors import ConfigError, InvalidInput, PlatformError, UnknownModel
 from bighead.events.log import read_log
 from bighead.events.topics import RUNS
 from bighead.events.types import ModelRecord, RunFinished, RunStarted, StepFinished
@@ -220,6 +222,54 @@ def test_a_run_that_died_goes_on_where_it_was_and_says_so(
     assert bytes_of(found, (*OUTPUTS, "prediction_id")) == bytes_of(before, (*OUTPUTS, "prediction_id"))
     for message, (_, record) in zip(messages, records, strict=True):
         assert message.key == record["prediction_id"].encode() == dict(message.headers)["ce_id"]
+
+
+def test_a_table_that_is_deleted_and_written_anew_is_another(registry: Registry, spark: SparkSession) -> None:
+    settings, asked = registry.settings, Asked("asked", None, "rows", "scored")
+    written(spark, settings, "rows", flights(nulls=False))
+    first = predicted(registry, spark, asked)
+    same = predicted(registry, spark, replace(asked, table="rows/", output="scored/"))
+    assert same == replace(first, repeated=True)
+    before = table(spark, first.table.table).column("prediction_id").to_pylist()
+
+    shutil.rmtree(first.source.table)
+    written(spark, settings, "rows", flights(nulls=False).slice(0, ROWS // 2))
+    anew = predicted(registry, spark, asked)
+    assert (anew.source, anew.repeated, anew.rows) == (first.source, False, ROWS // 2)
+    assert anew.run_id != first.run_id
+    after = table(spark, anew.table.table).column("prediction_id").to_pylist()
+    assert after == before[: ROWS // 2], "a row keeps its identity"
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, other: Callable[[], object]) -> None:
+    """Another job commits between a run's commit and the look at what it wrote."""
+
+    def found(spark: SparkSession, output: str, run_id: str) -> int | None:
+        if exists(spark, output):
+            other()
+        return _written(spark, output, run_id)
+
+    monkeypatch.setattr("batch.predictions._written", found)
+
+
+def test_a_run_names_its_own_version_whatever_others_commit_meanwhile(
+    registry: Registry, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = registry.settings
+    written(spark, settings, "rows", flights(nulls=False))
+    scored = table_path(settings.lake, "scored")
+    asked = Asked("asked", None, "rows", "scored", ["id"], ParquetCopy(f"{tmp_path}/copy"))
+    meanwhile(monkeypatch, lambda: DeltaTable.forPath(spark, scored).optimize().executeCompaction())
+    done = predicted(registry, spark, asked)
+    assert (done.table.version, version_of(spark, scored)) == (0, 1)
+
+    other = table_path(settings.lake, "other")
+    meanwhile(monkeypatch, lambda: DeltaTable.forPath(spark, other).delete("id = 0"))
+    with pytest.raises(PlatformError, match="were changed by another job"):
+        predicted(registry, spark, replace(asked, output="other"))
+    (step,) = registry.told(RUNS, StepFinished, status="failed")
+    assert (step.step, step.outputs) == ("predict", "")
+    assert spark.read.parquet(f"{tmp_path}/copy").count() == ROWS, "nobody's rows but ours are copied"
 
 
 def test_what_cannot_work_is_refused_before_there_is_a_run(registry: Registry, spark: SparkSession) -> None:

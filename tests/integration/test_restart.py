@@ -12,7 +12,9 @@ from bighead.config import Settings
 from bighead.errors import PlatformError
 from bighead.events.topics import SERVING_EVENTS
 from bighead.events.types import ServerStarted
+from bighead.local.parts import SPARE
 from bighead.local.platform import Platform
+from bighead.testing import eventually
 from tests.integration.serving_process import Registry, folder_of
 from tests.integration.steady_load import SteadyLoad
 from tests.unit.serving.models import times_stored
@@ -31,7 +33,7 @@ def pids(platform: Platform) -> dict[str, int | None]:
 
 
 async def ask_while_restarted(platform: Platform) -> SteadyLoad:
-    load = SteadyLoad(platform.settings, {1: 2.0})
+    load = SteadyLoad(platform.settings, lambda version: 2.0)
     async with load.running():
         await load.more(30)
         counts = [await asyncio.to_thread(counted, platform.settings, index) for index in (0, 1)]
@@ -58,12 +60,56 @@ def test_processes_of_one_port_are_replaced_under_load_without_a_lost_request(re
     assert load.wrong == []
     lines = [json.loads(line) for line in platform.log_file("server").read_text().splitlines() if line[:1] == "{"]
     asked = [line for line in lines if line["logger"] == "serving.requests"]
-    assert {line["code"] for line in asked if "Predict" in line["request"]} <= {"OK", "CANCELLED"}
-    assert all(line["request_id"] for line in asked if line["request"] == "POST /predict")
+    over_grpc = [line for line in asked if "Predict" in line["request"]]
+    over_http = [line for line in asked if line["request"] == "POST /predict"]
+    assert over_grpc and {line["code"] for line in over_grpc} <= {"OK", "CANCELLED"}
+    assert over_http and all(line["request_id"] for line in over_http)
     assert set(before) == {"server", "server-2"}
     assert not {*before.values()} & {*after.values()}
     started = {event.server for event in registry.told(SERVING_EVENTS, ServerStarted)}
     assert started == {"server-1", "server-1.2", "server-1.spare"}
+
+
+def test_the_spare_one_answers_until_a_restart_succeeds(
+    ready_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry, platform = Registry(ready_settings), Platform(ready_settings)
+    registry.register("times", 1, times_stored(folder_of(ready_settings), 2.0))
+    registry.deploy("times", 1)
+    check_server = health.check_server
+
+    def never(part: str, index: int, settings: Settings, timeout_s: float) -> health.Health:
+        """The replacement is never seen to be ready; the spare one is, as it was."""
+        seen = check_server(part, index, settings, timeout_s)
+        return replace(seen, ok=False, detail="still loading") if part == "server" else seen
+
+    def interrupted(line: str) -> None:
+        if line.startswith("server is ready"):
+            raise KeyboardInterrupt
+
+    def spare() -> int | None:
+        state = platform.supervisor.states().get(SPARE, {})
+        return state["pid"] if state.get("statename") == "RUNNING" else None
+
+    try:
+        platform.up(["server"])
+        with pytest.raises(KeyboardInterrupt):
+            platform.restart_servers(interrupted)
+        stayed = spare()
+        assert stayed is not None
+        monkeypatch.setattr(health, "check_server", never)
+        with pytest.raises(PlatformError, match="server was not ready in time: still loading"):
+            platform.restart_servers(timeout_s=5)
+        assert spare() == stayed, "the next try takes the spare one that is there, and leaves it"
+        assert check_server(SPARE, 1, ready_settings).ok
+        monkeypatch.undo()
+        eventually(lambda: platform.supervisor.states()["server"]["statename"] == "RUNNING")
+        said: list[str] = []
+        platform.restart_servers(said.append)
+        assert [line.split(" is ready")[0] for line in said] == [SPARE, "server"]
+        assert platform.supervisor.states().keys() == {"server"}
+    finally:
+        platform.down()
 
 
 def test_a_restart_of_what_does_not_run_is_refused(settings: Settings) -> None:

@@ -52,16 +52,21 @@ def test_text_is_a_line_for_people() -> None:
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_secrets_never_get_into_a_log(log_format: str) -> None:
     log, stream = written(log_format)
-    log.error(
-        "redis://user:pass1234@h:1/0 gave up; authorization: Bearer abcd.efgh; predict:0123456789abcdef", extra={}
-    )
+    log.error("redis://user:pass1234@h:1/0 gave up; authorization: Bearer abcd.efgh; predict:0123456789abcdef")
+    log.error('sent "authorization: Bearer abcd.efgh" and "predict:0123456789abcdef", to "redis://user:pass1234@h"')
+    log.error("a password", extra={"given": {"urls": [ConnectionError("redis://user:pass1234@h")], "retries": 1}})
+    lines = "rediss://:pass1234@h\npredict:0123456789abcdef\nBearer abcd.efgh\\ijkl"
     try:
-        raise ConnectionError("rediss://:pass1234@h")
+        raise ConnectionError(lines)
     except ConnectionError:
         log.exception("gone")
     text = stream.getvalue()
-    for secret in ("pass1234", "abcd.efgh", "0123456789abcdef"):
+    for secret in ("pass1234", "abcd.efgh", "ijkl", "0123456789abcdef"):
         assert secret not in text
+    if log_format == "json":
+        _, quoted, nested, _ = map(json.loads, text.splitlines())
+        assert quoted["message"] == 'sent "authorization: Bearer ***" and "predict:***", to "redis://user:***@h"'
+        assert nested["given"]["retries"] == 1
     assert without_secrets("http://127.0.0.1:80/a and http://h/b@c") == "http://127.0.0.1:80/a and http://h/b@c"
 
 
