@@ -99,17 +99,23 @@ class Fleet:
         self._version = 0
         self._command_id = ""
         self._live = live
+        self._early: list[Event] = []
         self._heard: dict[str, ServerAnswer] = {}
         self._there: dict[str, Heartbeat] | None = None
         self._asked_s = 0.0
 
     def follow(self, command_id: str, version: int) -> None:
-        """From now on this deployment is what servers have to answer to; before, nothing is settled."""
+        """This deployment is what servers have to answer to; before, nothing is settled."""
         self._command_id, self._version = command_id, version
+        for event in self._early:
+            self.hear(event)
 
     def hear(self, event: Event) -> None:
-        """Takes in what a server reports."""
+        """Takes in what a server reports, also before the deployment is known: the two are told in different topics."""
         if not isinstance(event, ModelLoaded | ModelLoadFailed | ModelSwapped):
+            return
+        if not self._command_id:
+            self._early.append(event)
             return
         if (event.command_id, event.version) != (self._command_id, self._version):
             return

@@ -278,7 +278,7 @@ class ModelsClient:
     def _deploy(self, command: DeployModel | RollBack, wait: bool, check: bool) -> Deployed:
         fleet = Fleet(command.model, lambda: live_servers(self._settings))
         with self._sent(command, fleet.is_settled) as log:
-            match self._answer(command, log):
+            match self._answer(command, log, fleet.hear):
                 case DeploymentChanged(version=version, previous_version=previous):
                     changed = Deployed(command.model, version, previous, command.command_id)
                 case RolledBack(version=version, from_version=previous):
@@ -320,12 +320,16 @@ class ModelsClient:
             log.close()
             messages.close()
 
-    def _answer(self, command: Command, log: Iterator[Event]) -> RegistryEvent:
+    def _answer(
+        self, command: Command, log: Iterator[Event], hear: Callable[[Event], None] = lambda event: None
+    ) -> RegistryEvent:
+        """What the registry made of a command; `hear` is told what was read before it."""
         for event in log:
             if isinstance(event, REGISTRY_EVENTS) and event.command_id == command.command_id:
                 if isinstance(event, CommandRejected):
                     raise CommandRefused(event.reason_rejected)
                 return event
+            hear(event)
         raise DeadlineExceeded(
             f"no answer to {type(command).__name__} {command.command_id} for {command.model!r} within "
             f"{self._timeout_s:g} s; is the stream worker running (`bighead status`)? The command stays in the log "

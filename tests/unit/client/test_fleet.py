@@ -51,6 +51,16 @@ def test_it_is_settled_when_all_that_live_have_answered(fleet: Fleet) -> None:
     assert (second.server, second.serves) == ("b", True)
 
 
+def test_what_is_read_before_the_registrys_answer_counts(there: list[Heartbeat]) -> None:
+    fleet = Fleet("delay", lambda: there)
+    for event in (loaded("a"), swapped("a"), swapped("b", command_id="c1"), swapped("b")):
+        fleet.hear(event)
+    assert not fleet.is_settled()
+    fleet.follow("c2", 2)
+    assert fleet.is_settled()
+    assert [answer.steps for answer in fleet.answers] == [{"load": 0.25}, {}]
+
+
 def test_a_server_that_dies_is_not_waited_for_and_one_that_comes_late_is(fleet: Fleet, there: list[Heartbeat]) -> None:
     fleet.hear(swapped("a"))
     there[:] = [beat("a"), beat("c")]
