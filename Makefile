@@ -1,6 +1,8 @@
 # Every target sets up what it needs, from a package index alone; a second run finds it in place.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+# Every process of the platform would compile what it imports: seconds each time.
+unexport PYTHONDONTWRITEBYTECODE
 EXTRAS := $(foreach extra,streams batch serving pipeline s3 tracing local dev,--extra $(extra))
 COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url
 
@@ -16,7 +18,7 @@ setup: .venv/.installed ## virtual environment from the lock
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing the packages of infra/locks/platform.txt into .venv"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r infra/locks/build.txt
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r infra/locks/platform.txt
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r infra/locks/platform.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -30,7 +32,7 @@ flink: setup .venv-flink/.installed ## Flink in an environment of its own, and o
 .venv-flink/.installed: infra/locks/flink.txt | setup
 	@test -x .venv-flink/bin/python || $(PYTHON) -m venv .venv-flink
 	@echo "installing the packages of infra/locks/flink.txt into .venv-flink"
-	@$(BIN)/uv pip install --quiet --python .venv-flink/bin/python --require-hashes -r infra/locks/flink.txt
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python .venv-flink/bin/python --require-hashes -r infra/locks/flink.txt
 	@touch $@
 
 demo: setup jars $(if $(filter flink,$(LANE)),flink) ## flights: train, deploy, stream, predict, swap, compare; LANE=flink; ARGS=--keep leaves it running
