@@ -29,6 +29,8 @@ _SETTINGS = {
     "spark.ui.enabled": "false",
     "spark.sql.execution.arrow.maxRecordsPerBatch": "50000",
 }
+# What the quick compiler makes of a long run outgrows its default of 48 MB; then Java interprets whatever comes new.
+_JVM = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m"
 _SETTINGS_OF_ONE_MACHINE = {
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
@@ -67,7 +69,7 @@ def _where(settings: Settings, master: str) -> dict[str, str]:
     logging = f"-Dlog4j2.configurationFile=file:{Path(__file__).with_name('log4j2.properties')}"
     return _SETTINGS_OF_ONE_MACHINE | {
         "spark.driver.extraClassPath": ":".join(jars),
-        "spark.driver.extraJavaOptions": f"-XX:+UseSerialGC -XX:TieredStopAtLevel=1 {logging} {_class_archive(jars)}",
+        "spark.driver.extraJavaOptions": f"{_JVM} {logging} {_class_archive(jars)}",
         "spark.sql.warehouse.dir": str(settings.home / "cache" / "spark-warehouse"),
     }
 

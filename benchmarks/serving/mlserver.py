@@ -33,7 +33,7 @@ def running(settings: Settings, model: Path) -> Iterator[Counted]:
     python = _environment()
     free = free_settings(settings.home)
     folder = settings.home / "mlserver"
-    (folder / models.TENSOR).mkdir(parents=True)
+    (folder / models.TENSOR).mkdir(parents=True, exist_ok=True)
     ports = [int(address.rpartition(":")[2]) for address in (free.grpc, free.http, free.console)]
     server = {"host": "127.0.0.1", "debug": False, "parallel_workers": 0}
     server |= dict(zip(("grpc_port", "http_port", "metrics_port"), ports, strict=True))
