@@ -33,7 +33,7 @@ INFERENCE = "inference.GRPCInferenceService"
 PREDICTION = "bighead.v1.Prediction"
 FEATURES = "bighead.v1.Features"
 SERVICES = (INFERENCE, PREDICTION, FEATURES)
-_PENDING = (50, 100)
+_PENDING = (100, 128)
 """Calls that wait inside gRPC for the event loop. From the first number on some are refused, from the second all:
 behind more than these they would come too late. gRPC says CANCELLED and nothing else, cheaply.
 """

@@ -115,10 +115,10 @@ def test_calls_that_would_wait_too_long_for_the_event_loop_are_refused_while_it_
         calls = [infer.future(request, timeout=60)]
         eventually(lambda: slow.started == 1, 10)
         calls += [infer.future(request, timeout=60) for _ in range(300)]
-        eventually(lambda: sum(call.done() for call in calls) >= 199, 10)
+        eventually(lambda: sum(call.done() for call in calls) >= 171, 10)
         assert {call.code() for call in calls if call.done()} == {grpc.StatusCode.CANCELLED}
         slow.go_on.set()
         codes = Counter(call.code() for call in calls)
     assert codes.keys() == {grpc.StatusCode.OK, grpc.StatusCode.CANCELLED}
-    assert 50 < codes[grpc.StatusCode.OK] <= 102, "the first, one that was handed on, and those that may wait"
+    assert 100 < codes[grpc.StatusCode.OK] <= 130, "the first, one that was handed on, and those that may wait"
     assert slow.started == codes[grpc.StatusCode.OK]
