@@ -1,8 +1,6 @@
 """The demo's replay and roll-out, side by side: where one fails, the other does not go on for ever."""
 
 import io
-import time
-from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 from unittest.mock import Mock
@@ -13,6 +11,7 @@ from rich.console import Console
 
 from bighead import config
 from bighead.errors import NotReady
+from bighead.testing import eventually
 from examples.flights import data, demo
 from examples.flights.replay import Answer, Replayed
 from examples.flights.story import Story
@@ -32,11 +31,8 @@ def replay(failure: Exception | None, monkeypatch: pytest.MonkeyPatch) -> list[s
         return done
 
     def roll_out(*given: Any) -> None:
-        stop: Callable[[], bool] = given[-1]
-        deadline_s = time.monotonic() + ENOUGH_S
-        while not stop() and time.monotonic() < deadline_s:
-            time.sleep(0.01)
-        said.append("stopped" if stop() else "nobody stopped it")
+        eventually(given[-1], ENOUGH_S)
+        said.append("stopped")
         raise NotReady("the roll-out has not ended")
 
     monkeypatch.setattr(demo, "_run_replay", run_replay)
