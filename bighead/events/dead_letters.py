@@ -8,7 +8,7 @@ from bighead.clock import wall_clock_ms
 from bighead.config import Settings
 from bighead.events.codec import Codec
 from bighead.events.headers import REPLAY_OF, REPLAY_STAGE, cloud_event
-from bighead.events.log import read_log
+from bighead.events.log import read_at, read_log
 from bighead.events.message import Message, Position
 from bighead.events.sender import Delivery, Sender
 from bighead.events.topics import DEAD_LETTERS, topic_name
@@ -53,7 +53,7 @@ class DeadLetters:
         )
         self._write(letter, message.key, letter.at_ms, stage)
 
-    def mark_replayed(self, letter: DeadLetter, actor: str) -> None:
+    def mark_replayed(self, letter: DeadLetter, actor: str, reason: str = "") -> None:
         """Queues the fact that a dead letter was sent back."""
         event = DeadLetterReplayed(
             topic=letter.topic,
@@ -61,6 +61,7 @@ class DeadLetters:
             offset=letter.offset,
             stage=letter.stage,
             actor=actor,
+            reason=reason,
             at_ms=self._clock_ms(),
         )
         self._write(event, letter.key, event.at_ms, letter.stage)
@@ -91,7 +92,16 @@ def read_dead_letters(settings: Settings, codec: Codec) -> list[StoredDeadLetter
     return sorted(stored, key=lambda row: (row.letter.at_ms, row.position))
 
 
-def replay(settings: Settings, codec: Codec, letters: Iterable[DeadLetter], actor: str) -> list[Position]:
+def dead_letters_at(settings: Settings, codec: Codec, positions: Iterable[Position]) -> dict[Position, DeadLetter]:
+    """The dead letters that lie at positions of their topic; what is not there any more, or is none, is left out."""
+    topic = topic_name(settings.topic_prefix, DEAD_LETTERS)
+    messages = read_at(settings, [position for position in positions if position.topic == topic])
+    return {one.position: event for one, event in codec.decoded(messages) if isinstance(event, DeadLetter)}
+
+
+def replay(
+    settings: Settings, codec: Codec, letters: Iterable[DeadLetter], actor: str, reason: str = ""
+) -> list[Position]:
     """Sends the original messages back to their topics; where each came to lie.
 
     Two headers are added: where the original lay, and the stage that failed; every other stage skips the message.
@@ -107,7 +117,7 @@ def replay(settings: Settings, codec: Codec, letters: Iterable[DeadLetter], acto
         deliveries.append(sender.send(letter.topic, letter.key, letter.value, kept + added, letter.partition))
     positions = [delivery.position() for delivery in deliveries]
     for letter in chosen:
-        register.mark_replayed(letter, actor)
+        register.mark_replayed(letter, actor, reason)
     register.flush()
     return positions
 

@@ -81,15 +81,21 @@ class SchemaRegistry:
         return list(self._ask("GET", f"subjects/{quote(subject, safe='')}/versions") or [])
 
     def register_all(self, wanted: Mapping[str, Mapping[str, Any]]) -> None:
-        """Registers schemas by subject."""
+        """Registers schemas by subject. Which subjects there are is asked once: a new one cannot hold its schema."""
+        there = frozenset(self.subjects())
+
+        def one(subject: str, schema: Mapping[str, Any]) -> int:
+            return self.register(subject, schema) if subject in there else self._add(subject, schema)
+
         with ThreadPoolExecutor(_AT_A_TIME) as pool:
-            list(pool.map(lambda pair: self.register(*pair), wanted.items()))
+            list(pool.map(one, wanted.keys(), wanted.values()))
 
     def register(self, subject: str, schema: Mapping[str, Any]) -> int:
         """Registers a schema under FULL_TRANSITIVE; the id, whether it is new or not."""
         known = self.id_of(subject, schema)
-        if known is not None:
-            return known
+        return self._add(subject, schema) if known is None else known
+
+    def _add(self, subject: str, schema: Mapping[str, Any]) -> int:
         path = quote(subject, safe="")
         self._ask("PUT", f"config/{path}", {"compatibility": COMPATIBILITY})
         return int(self._ask("POST", f"subjects/{path}/versions", {"schema": json.dumps(schema)})["id"])

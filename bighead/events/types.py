@@ -48,6 +48,40 @@ class ArmEstimate(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment(Record):
+    """A part of a model's record that is kept beside its artifact."""
+
+    FULL_NAME: ClassVar[str] = "bighead.v1.Attachment"
+    name: str
+    kind: str
+    media_type: str
+    sha256: str
+    size: int
+    uri: str
+
+    def to_record(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "media_type": self.media_type,
+            "sha256": self.sha256,
+            "size": self.size,
+            "uri": self.uri,
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        return cls(
+            name=record["name"],
+            kind=record["kind"],
+            media_type=record["media_type"],
+            sha256=record["sha256"],
+            size=record["size"],
+            uri=record["uri"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Header(Record):
     """One header of a Kafka message."""
 
@@ -167,6 +201,15 @@ class ModelRecord(Record):
     finished_ms: int
     signing_key: str | None = None
     manifest_signature: str | None = None
+    model_type: str = ""
+    positive_label: str | None = None
+    decision_threshold: float | None = None
+    family: str = ""
+    parent_version: int | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    trained_by: str = ""
+    code_dirty_sha256: str = ""
+    attachments: tuple[Attachment, ...] = ()
 
     def to_record(self) -> dict[str, Any]:
         return {
@@ -188,6 +231,15 @@ class ModelRecord(Record):
             "finished_ms": self.finished_ms,
             "signing_key": self.signing_key,
             "manifest_signature": self.manifest_signature,
+            "model_type": self.model_type,
+            "positive_label": self.positive_label,
+            "decision_threshold": self.decision_threshold,
+            "family": self.family,
+            "parent_version": self.parent_version,
+            "tags": dict(self.tags),
+            "trained_by": self.trained_by,
+            "code_dirty_sha256": self.code_dirty_sha256,
+            "attachments": [item.to_record() for item in self.attachments],
         }
 
     @classmethod
@@ -211,6 +263,55 @@ class ModelRecord(Record):
             finished_ms=record["finished_ms"],
             signing_key=record["signing_key"],
             manifest_signature=record["manifest_signature"],
+            model_type=record["model_type"],
+            positive_label=record["positive_label"],
+            decision_threshold=record["decision_threshold"],
+            family=record["family"],
+            parent_version=record["parent_version"],
+            tags=record["tags"],
+            trained_by=record["trained_by"],
+            code_dirty_sha256=record["code_dirty_sha256"],
+            attachments=tuple(Attachment.from_record(item) for item in record["attachments"]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyRule(Record):
+    """What must hold of a version before it answers in an environment. Which fields count depends on the kind."""
+
+    FULL_NAME: ClassVar[str] = "bighead.v1.PolicyRule"
+    kind: str
+    count: int = 0
+    at_most: float | None = None
+    metric: str = ""
+    higher_is_better: bool = True
+    tolerance: float = 0.0
+    fields: tuple[str, ...] = ()
+    environment: str = ""
+
+    def to_record(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "count": self.count,
+            "at_most": self.at_most,
+            "metric": self.metric,
+            "higher_is_better": self.higher_is_better,
+            "tolerance": self.tolerance,
+            "fields": list(self.fields),
+            "environment": self.environment,
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        return cls(
+            kind=record["kind"],
+            count=record["count"],
+            at_most=record["at_most"],
+            metric=record["metric"],
+            higher_is_better=record["higher_is_better"],
+            tolerance=record["tolerance"],
+            fields=tuple(record["fields"]),
+            environment=record["environment"],
         )
 
 
@@ -348,6 +449,7 @@ class AdvanceRollout(Event):
     model: str
     rollout_id: str
     stage: int
+    environment: str = "production"
     actor: str
     reason: str
     at_ms: int
@@ -362,6 +464,7 @@ class AdvanceRollout(Event):
             "model": self.model,
             "rollout_id": self.rollout_id,
             "stage": self.stage,
+            "environment": self.environment,
             "actor": self.actor,
             "reason": self.reason,
             "at_ms": self.at_ms,
@@ -374,6 +477,7 @@ class AdvanceRollout(Event):
             model=record["model"],
             rollout_id=record["rollout_id"],
             stage=record["stage"],
+            environment=record["environment"],
             actor=record["actor"],
             reason=record["reason"],
             at_ms=record["at_ms"],
@@ -481,6 +585,50 @@ class AlertResolved(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Approve(Event):
+    """Command: vouch for a version, so that it may go live where a policy asks for approvals."""
+
+    FULL_NAME: ClassVar[str] = "bighead.v1.Approve"
+    command_id: str
+    model: str
+    version: int
+    environment: str = "production"
+    expected_revision: int | None = None
+    actor: str
+    reason: str
+    at_ms: int
+
+    @property
+    def time_ms(self) -> int:
+        return self.at_ms
+
+    def to_record(self) -> dict[str, Any]:
+        return {
+            "command_id": self.command_id,
+            "model": self.model,
+            "version": self.version,
+            "environment": self.environment,
+            "expected_revision": self.expected_revision,
+            "actor": self.actor,
+            "reason": self.reason,
+            "at_ms": self.at_ms,
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        return cls(
+            command_id=record["command_id"],
+            model=record["model"],
+            version=record["version"],
+            environment=record["environment"],
+            expected_revision=record["expected_revision"],
+            actor=record["actor"],
+            reason=record["reason"],
+            at_ms=record["at_ms"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BackfillCompleted(Event):
     """A batch run published all tiles of an epoch below the cut."""
 
@@ -533,6 +681,7 @@ class CommandRejected(Event):
     command_id: str
     command_type: str
     reason_rejected: str
+    environment: str | None = None
     actor: str
     reason: str
     at_ms: int
@@ -547,6 +696,7 @@ class CommandRejected(Event):
             "command_id": self.command_id,
             "command_type": self.command_type,
             "reason_rejected": self.reason_rejected,
+            "environment": self.environment,
             "actor": self.actor,
             "reason": self.reason,
             "at_ms": self.at_ms,
@@ -559,6 +709,7 @@ class CommandRejected(Event):
             command_id=record["command_id"],
             command_type=record["command_type"],
             reason_rejected=record["reason_rejected"],
+            environment=record["environment"],
             actor=record["actor"],
             reason=record["reason"],
             at_ms=record["at_ms"],
@@ -628,6 +779,7 @@ class DeadLetterReplayed(Event):
     offset: int
     stage: str
     actor: str
+    reason: str = ""
     at_ms: int
 
     @property
@@ -641,6 +793,7 @@ class DeadLetterReplayed(Event):
             "offset": self.offset,
             "stage": self.stage,
             "actor": self.actor,
+            "reason": self.reason,
             "at_ms": self.at_ms,
         }
 
@@ -652,6 +805,7 @@ class DeadLetterReplayed(Event):
             offset=record["offset"],
             stage=record["stage"],
             actor=record["actor"],
+            reason=record["reason"],
             at_ms=record["at_ms"],
         )
 
@@ -664,6 +818,8 @@ class DeployModel(Event):
     command_id: str
     model: str
     version: int
+    environment: str = "production"
+    expected_revision: int | None = None
     actor: str
     reason: str
     at_ms: int
@@ -677,6 +833,8 @@ class DeployModel(Event):
             "command_id": self.command_id,
             "model": self.model,
             "version": self.version,
+            "environment": self.environment,
+            "expected_revision": self.expected_revision,
             "actor": self.actor,
             "reason": self.reason,
             "at_ms": self.at_ms,
@@ -688,6 +846,8 @@ class DeployModel(Event):
             command_id=record["command_id"],
             model=record["model"],
             version=record["version"],
+            environment=record["environment"],
+            expected_revision=record["expected_revision"],
             actor=record["actor"],
             reason=record["reason"],
             at_ms=record["at_ms"],
@@ -702,6 +862,7 @@ class DeploymentChanged(Event):
     model: str
     version: int
     previous_version: int | None = None
+    environment: str = "production"
     command_id: str
     actor: str
     reason: str
@@ -716,6 +877,7 @@ class DeploymentChanged(Event):
             "model": self.model,
             "version": self.version,
             "previous_version": self.previous_version,
+            "environment": self.environment,
             "command_id": self.command_id,
             "actor": self.actor,
             "reason": self.reason,
@@ -728,6 +890,7 @@ class DeploymentChanged(Event):
             model=record["model"],
             version=record["version"],
             previous_version=record["previous_version"],
+            environment=record["environment"],
             command_id=record["command_id"],
             actor=record["actor"],
             reason=record["reason"],
@@ -1314,6 +1477,53 @@ class KeyForgotten(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LabelPromoted(Event):
+    """A label names another version from now on."""
+
+    FULL_NAME: ClassVar[str] = "bighead.v1.LabelPromoted"
+    model: str
+    label: str
+    version: int | None = None
+    previous_version: int | None = None
+    environment: str = "production"
+    command_id: str
+    actor: str
+    reason: str
+    at_ms: int
+
+    @property
+    def time_ms(self) -> int:
+        return self.at_ms
+
+    def to_record(self) -> dict[str, Any]:
+        return {
+            "model": self.model,
+            "label": self.label,
+            "version": self.version,
+            "previous_version": self.previous_version,
+            "environment": self.environment,
+            "command_id": self.command_id,
+            "actor": self.actor,
+            "reason": self.reason,
+            "at_ms": self.at_ms,
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        return cls(
+            model=record["model"],
+            label=record["label"],
+            version=record["version"],
+            previous_version=record["previous_version"],
+            environment=record["environment"],
+            command_id=record["command_id"],
+            actor=record["actor"],
+            reason=record["reason"],
+            at_ms=record["at_ms"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MetricComputed(Event):
     """A live metric of a model over a window."""
 
@@ -1330,6 +1540,7 @@ class MetricComputed(Event):
     coverage: float
     from_ms: int
     to_ms: int
+    environment: str = "production"
     at_ms: int
 
     @property
@@ -1350,6 +1561,7 @@ class MetricComputed(Event):
             "coverage": self.coverage,
             "from_ms": self.from_ms,
             "to_ms": self.to_ms,
+            "environment": self.environment,
             "at_ms": self.at_ms,
         }
 
@@ -1368,6 +1580,7 @@ class MetricComputed(Event):
             coverage=record["coverage"],
             from_ms=record["from_ms"],
             to_ms=record["to_ms"],
+            environment=record["environment"],
             at_ms=record["at_ms"],
         )
 
@@ -1384,6 +1597,7 @@ class ModelLoadFailed(Event):
     step: str
     error: str
     kept_version: int | None = None
+    environment: str = "production"
     at_ms: int
 
     @property
@@ -1399,6 +1613,7 @@ class ModelLoadFailed(Event):
             "step": self.step,
             "error": self.error,
             "kept_version": self.kept_version,
+            "environment": self.environment,
             "at_ms": self.at_ms,
         }
 
@@ -1412,6 +1627,7 @@ class ModelLoadFailed(Event):
             step=record["step"],
             error=record["error"],
             kept_version=record["kept_version"],
+            environment=record["environment"],
             at_ms=record["at_ms"],
         )
 
@@ -1427,6 +1643,7 @@ class ModelLoaded(Event):
     command_id: str
     artifact_sha256: str
     steps: Mapping[str, float]
+    environment: str = "production"
     at_ms: int
 
     @property
@@ -1441,6 +1658,7 @@ class ModelLoaded(Event):
             "command_id": self.command_id,
             "artifact_sha256": self.artifact_sha256,
             "steps": dict(self.steps),
+            "environment": self.environment,
             "at_ms": self.at_ms,
         }
 
@@ -1453,6 +1671,7 @@ class ModelLoaded(Event):
             command_id=record["command_id"],
             artifact_sha256=record["artifact_sha256"],
             steps=record["steps"],
+            environment=record["environment"],
             at_ms=record["at_ms"],
         )
 
@@ -1547,6 +1766,7 @@ class ModelSwapped(Event):
     previous_version: int | None = None
     command_id: str
     swap_us: int
+    environment: str = "production"
     at_ms: int
 
     @property
@@ -1561,6 +1781,7 @@ class ModelSwapped(Event):
             "previous_version": self.previous_version,
             "command_id": self.command_id,
             "swap_us": self.swap_us,
+            "environment": self.environment,
             "at_ms": self.at_ms,
         }
 
@@ -1573,6 +1794,7 @@ class ModelSwapped(Event):
             previous_version=record["previous_version"],
             command_id=record["command_id"],
             swap_us=record["swap_us"],
+            environment=record["environment"],
             at_ms=record["at_ms"],
         )
 
@@ -1609,6 +1831,47 @@ class OutcomeObserved(Event):
             entity=record["entity"],
             label=record["label"],
             event_ms=record["event_ms"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyChanged(Event):
+    """What must hold of a version before it answers in an environment, from now on."""
+
+    FULL_NAME: ClassVar[str] = "bighead.v1.PolicyChanged"
+    model: str
+    rules: tuple[PolicyRule, ...]
+    environment: str = "production"
+    command_id: str
+    actor: str
+    reason: str
+    at_ms: int
+
+    @property
+    def time_ms(self) -> int:
+        return self.at_ms
+
+    def to_record(self) -> dict[str, Any]:
+        return {
+            "model": self.model,
+            "rules": [item.to_record() for item in self.rules],
+            "environment": self.environment,
+            "command_id": self.command_id,
+            "actor": self.actor,
+            "reason": self.reason,
+            "at_ms": self.at_ms,
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        return cls(
+            model=record["model"],
+            rules=tuple(PolicyRule.from_record(item) for item in record["rules"]),
+            environment=record["environment"],
+            command_id=record["command_id"],
+            actor=record["actor"],
+            reason=record["reason"],
+            at_ms=record["at_ms"],
         )
 
 
@@ -1722,6 +1985,53 @@ class PredictionServed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PromoteLabel(Event):
+    """Command: give a label to a version; it keeps it until the label is given to another."""
+
+    FULL_NAME: ClassVar[str] = "bighead.v1.PromoteLabel"
+    command_id: str
+    model: str
+    label: str
+    version: int | None = None
+    environment: str = "production"
+    expected_revision: int | None = None
+    actor: str
+    reason: str
+    at_ms: int
+
+    @property
+    def time_ms(self) -> int:
+        return self.at_ms
+
+    def to_record(self) -> dict[str, Any]:
+        return {
+            "command_id": self.command_id,
+            "model": self.model,
+            "label": self.label,
+            "version": self.version,
+            "environment": self.environment,
+            "expected_revision": self.expected_revision,
+            "actor": self.actor,
+            "reason": self.reason,
+            "at_ms": self.at_ms,
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        return cls(
+            command_id=record["command_id"],
+            model=record["model"],
+            label=record["label"],
+            version=record["version"],
+            environment=record["environment"],
+            expected_revision=record["expected_revision"],
+            actor=record["actor"],
+            reason=record["reason"],
+            at_ms=record["at_ms"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RegisterModel(Event):
     """Command: make a trained model known as a new version."""
 
@@ -1767,6 +2077,7 @@ class RetireModel(Event):
     command_id: str
     model: str
     version: int | None = None
+    expected_revision: int | None = None
     actor: str
     reason: str
     at_ms: int
@@ -1780,6 +2091,7 @@ class RetireModel(Event):
             "command_id": self.command_id,
             "model": self.model,
             "version": self.version,
+            "expected_revision": self.expected_revision,
             "actor": self.actor,
             "reason": self.reason,
             "at_ms": self.at_ms,
@@ -1791,6 +2103,7 @@ class RetireModel(Event):
             command_id=record["command_id"],
             model=record["model"],
             version=record["version"],
+            expected_revision=record["expected_revision"],
             actor=record["actor"],
             reason=record["reason"],
             at_ms=record["at_ms"],
@@ -1805,6 +2118,8 @@ class RollBack(Event):
     command_id: str
     model: str
     version: int | None = None
+    environment: str = "production"
+    expected_revision: int | None = None
     actor: str
     reason: str
     at_ms: int
@@ -1818,6 +2133,8 @@ class RollBack(Event):
             "command_id": self.command_id,
             "model": self.model,
             "version": self.version,
+            "environment": self.environment,
+            "expected_revision": self.expected_revision,
             "actor": self.actor,
             "reason": self.reason,
             "at_ms": self.at_ms,
@@ -1829,6 +2146,8 @@ class RollBack(Event):
             command_id=record["command_id"],
             model=record["model"],
             version=record["version"],
+            environment=record["environment"],
+            expected_revision=record["expected_revision"],
             actor=record["actor"],
             reason=record["reason"],
             at_ms=record["at_ms"],
@@ -1843,6 +2162,7 @@ class RolledBack(Event):
     model: str
     version: int
     from_version: int
+    environment: str = "production"
     command_id: str
     actor: str
     reason: str
@@ -1857,6 +2177,7 @@ class RolledBack(Event):
             "model": self.model,
             "version": self.version,
             "from_version": self.from_version,
+            "environment": self.environment,
             "command_id": self.command_id,
             "actor": self.actor,
             "reason": self.reason,
@@ -1869,6 +2190,7 @@ class RolledBack(Event):
             model=record["model"],
             version=record["version"],
             from_version=record["from_version"],
+            environment=record["environment"],
             command_id=record["command_id"],
             actor=record["actor"],
             reason=record["reason"],
@@ -1886,6 +2208,7 @@ class RolloutAdvanced(Event):
     version: int
     stage: int
     percent: float
+    environment: str = "production"
     command_id: str
     actor: str
     reason: str
@@ -1902,6 +2225,7 @@ class RolloutAdvanced(Event):
             "version": self.version,
             "stage": self.stage,
             "percent": self.percent,
+            "environment": self.environment,
             "command_id": self.command_id,
             "actor": self.actor,
             "reason": self.reason,
@@ -1916,6 +2240,7 @@ class RolloutAdvanced(Event):
             version=record["version"],
             stage=record["stage"],
             percent=record["percent"],
+            environment=record["environment"],
             command_id=record["command_id"],
             actor=record["actor"],
             reason=record["reason"],
@@ -1934,6 +2259,7 @@ class RolloutEnded(Event):
     stage: int
     outcome: str
     why: str
+    environment: str = "production"
     command_id: str
     actor: str
     reason: str
@@ -1951,6 +2277,7 @@ class RolloutEnded(Event):
             "stage": self.stage,
             "outcome": self.outcome,
             "why": self.why,
+            "environment": self.environment,
             "command_id": self.command_id,
             "actor": self.actor,
             "reason": self.reason,
@@ -1966,6 +2293,7 @@ class RolloutEnded(Event):
             stage=record["stage"],
             outcome=record["outcome"],
             why=record["why"],
+            environment=record["environment"],
             command_id=record["command_id"],
             actor=record["actor"],
             reason=record["reason"],
@@ -1985,6 +2313,7 @@ class RolloutStarted(Event):
     rules: tuple[RolloutRule, ...] = ()
     unit: str | None = None
     salt: str = ""
+    environment: str = "production"
     command_id: str
     actor: str
     reason: str
@@ -2003,6 +2332,7 @@ class RolloutStarted(Event):
             "rules": [item.to_record() for item in self.rules],
             "unit": self.unit,
             "salt": self.salt,
+            "environment": self.environment,
             "command_id": self.command_id,
             "actor": self.actor,
             "reason": self.reason,
@@ -2019,9 +2349,80 @@ class RolloutStarted(Event):
             rules=tuple(RolloutRule.from_record(item) for item in record["rules"]),
             unit=record["unit"],
             salt=record["salt"],
+            environment=record["environment"],
             command_id=record["command_id"],
             actor=record["actor"],
             reason=record["reason"],
+            at_ms=record["at_ms"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunArtifact(Event):
+    """A run stored a file."""
+
+    FULL_NAME: ClassVar[str] = "bighead.v1.RunArtifact"
+    run_id: str
+    step: str = ""
+    name: str
+    uri: str
+    sha256: str
+    size: int
+    at_ms: int
+
+    @property
+    def time_ms(self) -> int:
+        return self.at_ms
+
+    def to_record(self) -> dict[str, Any]:
+        return {
+            "run_id": self.run_id,
+            "step": self.step,
+            "name": self.name,
+            "uri": self.uri,
+            "sha256": self.sha256,
+            "size": self.size,
+            "at_ms": self.at_ms,
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        return cls(
+            run_id=record["run_id"],
+            step=record["step"],
+            name=record["name"],
+            uri=record["uri"],
+            sha256=record["sha256"],
+            size=record["size"],
+            at_ms=record["at_ms"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunBeat(Event):
+    """The process of a run is alive."""
+
+    FULL_NAME: ClassVar[str] = "bighead.v1.RunBeat"
+    run_id: str
+    step: str = ""
+    at_ms: int
+
+    @property
+    def time_ms(self) -> int:
+        return self.at_ms
+
+    def to_record(self) -> dict[str, Any]:
+        return {
+            "run_id": self.run_id,
+            "step": self.step,
+            "at_ms": self.at_ms,
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        return cls(
+            run_id=record["run_id"],
+            step=record["step"],
             at_ms=record["at_ms"],
         )
 
@@ -2036,6 +2437,8 @@ class RunFinished(Event):
     started_ms: int
     outputs: str = ""
     error: str | None = None
+    resources: Mapping[str, float] = field(default_factory=dict)
+    traceback: str = ""
     at_ms: int
 
     @property
@@ -2049,6 +2452,8 @@ class RunFinished(Event):
             "started_ms": self.started_ms,
             "outputs": self.outputs,
             "error": self.error,
+            "resources": dict(self.resources),
+            "traceback": self.traceback,
             "at_ms": self.at_ms,
         }
 
@@ -2060,6 +2465,46 @@ class RunFinished(Event):
             started_ms=record["started_ms"],
             outputs=record["outputs"],
             error=record["error"],
+            resources=record["resources"],
+            traceback=record["traceback"],
+            at_ms=record["at_ms"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunMetric(Event):
+    """A run measured a figure."""
+
+    FULL_NAME: ClassVar[str] = "bighead.v1.RunMetric"
+    run_id: str
+    step: str = ""
+    name: str
+    value: float
+    trial: int | None = None
+    at_ms: int
+
+    @property
+    def time_ms(self) -> int:
+        return self.at_ms
+
+    def to_record(self) -> dict[str, Any]:
+        return {
+            "run_id": self.run_id,
+            "step": self.step,
+            "name": self.name,
+            "value": self.value,
+            "trial": self.trial,
+            "at_ms": self.at_ms,
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        return cls(
+            run_id=record["run_id"],
+            step=record["step"],
+            name=record["name"],
+            value=record["value"],
+            trial=record["trial"],
             at_ms=record["at_ms"],
         )
 
@@ -2078,6 +2523,9 @@ class RunStarted(Event):
     environment: str = ""
     actor: str
     reason: str
+    host: str = ""
+    pid: int = 0
+    silence_s: int = 0
     at_ms: int
 
     @property
@@ -2095,6 +2543,9 @@ class RunStarted(Event):
             "environment": self.environment,
             "actor": self.actor,
             "reason": self.reason,
+            "host": self.host,
+            "pid": self.pid,
+            "silence_s": self.silence_s,
             "at_ms": self.at_ms,
         }
 
@@ -2110,6 +2561,9 @@ class RunStarted(Event):
             environment=record["environment"],
             actor=record["actor"],
             reason=record["reason"],
+            host=record["host"],
+            pid=record["pid"],
+            silence_s=record["silence_s"],
             at_ms=record["at_ms"],
         )
 
@@ -2122,6 +2576,7 @@ class SegmentsChanged(Event):
     model: str
     keys: tuple[str, ...]
     versions: Mapping[str, int]
+    environment: str = "production"
     command_id: str
     actor: str
     reason: str
@@ -2136,6 +2591,7 @@ class SegmentsChanged(Event):
             "model": self.model,
             "keys": list(self.keys),
             "versions": dict(self.versions),
+            "environment": self.environment,
             "command_id": self.command_id,
             "actor": self.actor,
             "reason": self.reason,
@@ -2148,6 +2604,7 @@ class SegmentsChanged(Event):
             model=record["model"],
             keys=tuple(record["keys"]),
             versions=record["versions"],
+            environment=record["environment"],
             command_id=record["command_id"],
             actor=record["actor"],
             reason=record["reason"],
@@ -2162,6 +2619,7 @@ class ServerStarted(Event):
     FULL_NAME: ClassVar[str] = "bighead.v1.ServerStarted"
     server: str
     address: str
+    environment: str = "production"
     at_ms: int
 
     @property
@@ -2172,6 +2630,7 @@ class ServerStarted(Event):
         return {
             "server": self.server,
             "address": self.address,
+            "environment": self.environment,
             "at_ms": self.at_ms,
         }
 
@@ -2180,6 +2639,7 @@ class ServerStarted(Event):
         return cls(
             server=record["server"],
             address=record["address"],
+            environment=record["environment"],
             at_ms=record["at_ms"],
         )
 
@@ -2214,6 +2674,50 @@ class ServerStopped(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SetPolicy(Event):
+    """Command: say what must hold of a version before it answers in an environment. Replaces what was said before."""
+
+    FULL_NAME: ClassVar[str] = "bighead.v1.SetPolicy"
+    command_id: str
+    model: str
+    rules: tuple[PolicyRule, ...]
+    environment: str = "production"
+    expected_revision: int | None = None
+    actor: str
+    reason: str
+    at_ms: int
+
+    @property
+    def time_ms(self) -> int:
+        return self.at_ms
+
+    def to_record(self) -> dict[str, Any]:
+        return {
+            "command_id": self.command_id,
+            "model": self.model,
+            "rules": [item.to_record() for item in self.rules],
+            "environment": self.environment,
+            "expected_revision": self.expected_revision,
+            "actor": self.actor,
+            "reason": self.reason,
+            "at_ms": self.at_ms,
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        return cls(
+            command_id=record["command_id"],
+            model=record["model"],
+            rules=tuple(PolicyRule.from_record(item) for item in record["rules"]),
+            environment=record["environment"],
+            expected_revision=record["expected_revision"],
+            actor=record["actor"],
+            reason=record["reason"],
+            at_ms=record["at_ms"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SetSegments(Event):
     """Command: partition a model, so that each segment is answered by a version of its own."""
 
@@ -2222,6 +2726,8 @@ class SetSegments(Event):
     model: str
     keys: tuple[str, ...]
     versions: Mapping[str, int]
+    environment: str = "production"
+    expected_revision: int | None = None
     actor: str
     reason: str
     at_ms: int
@@ -2236,6 +2742,8 @@ class SetSegments(Event):
             "model": self.model,
             "keys": list(self.keys),
             "versions": dict(self.versions),
+            "environment": self.environment,
+            "expected_revision": self.expected_revision,
             "actor": self.actor,
             "reason": self.reason,
             "at_ms": self.at_ms,
@@ -2248,6 +2756,8 @@ class SetSegments(Event):
             model=record["model"],
             keys=tuple(record["keys"]),
             versions=record["versions"],
+            environment=record["environment"],
+            expected_revision=record["expected_revision"],
             actor=record["actor"],
             reason=record["reason"],
             at_ms=record["at_ms"],
@@ -2265,6 +2775,8 @@ class SetTraffic(Event):
     labels: Mapping[str, int] = field(default_factory=dict)
     unit: str | None = None
     salt: str = ""
+    environment: str = "production"
+    expected_revision: int | None = None
     actor: str
     reason: str
     at_ms: int
@@ -2281,6 +2793,8 @@ class SetTraffic(Event):
             "labels": dict(self.labels),
             "unit": self.unit,
             "salt": self.salt,
+            "environment": self.environment,
+            "expected_revision": self.expected_revision,
             "actor": self.actor,
             "reason": self.reason,
             "at_ms": self.at_ms,
@@ -2295,6 +2809,8 @@ class SetTraffic(Event):
             labels=record["labels"],
             unit=record["unit"],
             salt=record["salt"],
+            environment=record["environment"],
+            expected_revision=record["expected_revision"],
             actor=record["actor"],
             reason=record["reason"],
             at_ms=record["at_ms"],
@@ -2313,6 +2829,8 @@ class StartRollout(Event):
     rules: tuple[RolloutRule, ...] = ()
     unit: str | None = None
     salt: str = ""
+    environment: str = "production"
+    expected_revision: int | None = None
     actor: str
     reason: str
     at_ms: int
@@ -2330,6 +2848,8 @@ class StartRollout(Event):
             "rules": [item.to_record() for item in self.rules],
             "unit": self.unit,
             "salt": self.salt,
+            "environment": self.environment,
+            "expected_revision": self.expected_revision,
             "actor": self.actor,
             "reason": self.reason,
             "at_ms": self.at_ms,
@@ -2345,6 +2865,8 @@ class StartRollout(Event):
             rules=tuple(RolloutRule.from_record(item) for item in record["rules"]),
             unit=record["unit"],
             salt=record["salt"],
+            environment=record["environment"],
+            expected_revision=record["expected_revision"],
             actor=record["actor"],
             reason=record["reason"],
             at_ms=record["at_ms"],
@@ -2363,6 +2885,8 @@ class StepFinished(Event):
     rows: int = 0
     outputs: str = ""
     error: str | None = None
+    resources: Mapping[str, float] = field(default_factory=dict)
+    traceback: str = ""
     at_ms: int
 
     @property
@@ -2378,6 +2902,8 @@ class StepFinished(Event):
             "rows": self.rows,
             "outputs": self.outputs,
             "error": self.error,
+            "resources": dict(self.resources),
+            "traceback": self.traceback,
             "at_ms": self.at_ms,
         }
 
@@ -2391,6 +2917,8 @@ class StepFinished(Event):
             rows=record["rows"],
             outputs=record["outputs"],
             error=record["error"],
+            resources=record["resources"],
+            traceback=record["traceback"],
             at_ms=record["at_ms"],
         )
 
@@ -2403,6 +2931,8 @@ class StopRollout(Event):
     command_id: str
     model: str
     rollout_id: str | None = None
+    environment: str = "production"
+    expected_revision: int | None = None
     actor: str
     reason: str
     at_ms: int
@@ -2416,6 +2946,8 @@ class StopRollout(Event):
             "command_id": self.command_id,
             "model": self.model,
             "rollout_id": self.rollout_id,
+            "environment": self.environment,
+            "expected_revision": self.expected_revision,
             "actor": self.actor,
             "reason": self.reason,
             "at_ms": self.at_ms,
@@ -2427,6 +2959,8 @@ class StopRollout(Event):
             command_id=record["command_id"],
             model=record["model"],
             rollout_id=record["rollout_id"],
+            environment=record["environment"],
+            expected_revision=record["expected_revision"],
             actor=record["actor"],
             reason=record["reason"],
             at_ms=record["at_ms"],
@@ -2443,6 +2977,7 @@ class TrafficChanged(Event):
     labels: Mapping[str, int] = field(default_factory=dict)
     unit: str | None = None
     salt: str = ""
+    environment: str = "production"
     command_id: str
     actor: str
     reason: str
@@ -2459,6 +2994,7 @@ class TrafficChanged(Event):
             "labels": dict(self.labels),
             "unit": self.unit,
             "salt": self.salt,
+            "environment": self.environment,
             "command_id": self.command_id,
             "actor": self.actor,
             "reason": self.reason,
@@ -2473,6 +3009,7 @@ class TrafficChanged(Event):
             labels=record["labels"],
             unit=record["unit"],
             salt=record["salt"],
+            environment=record["environment"],
             command_id=record["command_id"],
             actor=record["actor"],
             reason=record["reason"],
@@ -2539,10 +3076,52 @@ class TrainingSetCreated(Event):
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionApproved(Event):
+    """Somebody who did not register a version vouches for it."""
+
+    FULL_NAME: ClassVar[str] = "bighead.v1.VersionApproved"
+    model: str
+    version: int
+    environment: str = "production"
+    command_id: str
+    actor: str
+    reason: str
+    at_ms: int
+
+    @property
+    def time_ms(self) -> int:
+        return self.at_ms
+
+    def to_record(self) -> dict[str, Any]:
+        return {
+            "model": self.model,
+            "version": self.version,
+            "environment": self.environment,
+            "command_id": self.command_id,
+            "actor": self.actor,
+            "reason": self.reason,
+            "at_ms": self.at_ms,
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        return cls(
+            model=record["model"],
+            version=record["version"],
+            environment=record["environment"],
+            command_id=record["command_id"],
+            actor=record["actor"],
+            reason=record["reason"],
+            at_ms=record["at_ms"],
+        )
+
+
 EVENT_TYPES: dict[str, type[Event]] = {
     "bighead.v1.AdvanceRollout": AdvanceRollout,
     "bighead.v1.AlertRaised": AlertRaised,
     "bighead.v1.AlertResolved": AlertResolved,
+    "bighead.v1.Approve": Approve,
     "bighead.v1.BackfillCompleted": BackfillCompleted,
     "bighead.v1.CommandRejected": CommandRejected,
     "bighead.v1.DeadLetter": DeadLetter,
@@ -2562,6 +3141,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
     "bighead.v1.JoinApplied": JoinApplied,
     "bighead.v1.JoinRetired": JoinRetired,
     "bighead.v1.KeyForgotten": KeyForgotten,
+    "bighead.v1.LabelPromoted": LabelPromoted,
     "bighead.v1.MetricComputed": MetricComputed,
     "bighead.v1.ModelLoadFailed": ModelLoadFailed,
     "bighead.v1.ModelLoaded": ModelLoaded,
@@ -2569,8 +3149,10 @@ EVENT_TYPES: dict[str, type[Event]] = {
     "bighead.v1.ModelRetired": ModelRetired,
     "bighead.v1.ModelSwapped": ModelSwapped,
     "bighead.v1.OutcomeObserved": OutcomeObserved,
+    "bighead.v1.PolicyChanged": PolicyChanged,
     "bighead.v1.PositionReached": PositionReached,
     "bighead.v1.PredictionServed": PredictionServed,
+    "bighead.v1.PromoteLabel": PromoteLabel,
     "bighead.v1.RegisterModel": RegisterModel,
     "bighead.v1.RetireModel": RetireModel,
     "bighead.v1.RollBack": RollBack,
@@ -2578,11 +3160,15 @@ EVENT_TYPES: dict[str, type[Event]] = {
     "bighead.v1.RolloutAdvanced": RolloutAdvanced,
     "bighead.v1.RolloutEnded": RolloutEnded,
     "bighead.v1.RolloutStarted": RolloutStarted,
+    "bighead.v1.RunArtifact": RunArtifact,
+    "bighead.v1.RunBeat": RunBeat,
     "bighead.v1.RunFinished": RunFinished,
+    "bighead.v1.RunMetric": RunMetric,
     "bighead.v1.RunStarted": RunStarted,
     "bighead.v1.SegmentsChanged": SegmentsChanged,
     "bighead.v1.ServerStarted": ServerStarted,
     "bighead.v1.ServerStopped": ServerStopped,
+    "bighead.v1.SetPolicy": SetPolicy,
     "bighead.v1.SetSegments": SetSegments,
     "bighead.v1.SetTraffic": SetTraffic,
     "bighead.v1.StartRollout": StartRollout,
@@ -2590,4 +3176,5 @@ EVENT_TYPES: dict[str, type[Event]] = {
     "bighead.v1.StopRollout": StopRollout,
     "bighead.v1.TrafficChanged": TrafficChanged,
     "bighead.v1.TrainingSetCreated": TrainingSetCreated,
+    "bighead.v1.VersionApproved": VersionApproved,
 }
