@@ -9,7 +9,7 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from aiokafka.partitioner import murmur2
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from mode import Service
 
+from bighead.client.policies import default_policies
+from bighead.client.registry_log import CHUNK, RegistryLog, many_objects
 from bighead.clock import wall_clock_ms
 from bighead.config import Settings
 from bighead.errors import InvalidEvent, PlatformError
@@ -26,23 +28,24 @@ from bighead.events.dead_letters import DeadLetters
 from bighead.events.guard import Guard
 from bighead.events.headers import cloud_event
 from bighead.events.kafka import consumer_config, producer_config
-from bighead.events.log import message_of, read_log
+from bighead.events.log import message_of
 from bighead.events.message import Message
 from bighead.events.topics import MODELS_COMMANDS, MODELS_EVENTS, spec_of, topic_name
-from bighead.events.types import CommandRejected
+from bighead.events.types import CommandRejected, ModelRegistered
 from bighead.registry import (
     COMMANDS,
-    REGISTRY_EVENTS,
     Command,
     ModelState,
     RegistryEvent,
     check_addressed,
     decide,
     evolve,
+    evolve_unnoted,
 )
 
 LOGGER = logging.getLogger("bighead.registry")
 STAGE = "registry"
+_KEPT = "registry.events"
 _POLL_S = 0.1
 _CALL_S = 10.0
 _ABORTS_IN_A_ROW = 5
@@ -92,7 +95,11 @@ class RegistryWriter:
         self.state = WriterState.STOPPED
         self.counts = WriterCounts()
         self.models: dict[str, ModelState] = {}
+        self._known: set[str] = set()
+        self._log: RegistryLog | None = None
+        self._kept = 0
         self._settings = settings
+        self._policies = default_policies(settings.policies)
         self._clock_ms = clock_ms
         self._commands = topic_name(settings.topic_prefix, MODELS_COMMANDS)
         self._events = topic_name(settings.topic_prefix, MODELS_EVENTS)
@@ -166,6 +173,7 @@ class RegistryWriter:
             self._producers[part.partition] = self._producer(part.partition)
         committed = consumer.committed(assigned, timeout=_CALL_S) if assigned else []
         self.models = self._folded()
+        self._known = {name for name, state in self.models.items() if state.versions}
         consumer.assign(
             [
                 TopicPartition(part.topic, part.partition, part.offset if part.offset >= 0 else OFFSET_BEGINNING)
@@ -193,12 +201,23 @@ class RegistryWriter:
 
     def _folded(self) -> dict[str, ModelState]:
         models: dict[str, ModelState] = {}
-        for message in read_log(self._settings, self._events):
-            event = self._guard.accept(message)
-            if isinstance(event, REGISTRY_EVENTS):
-                models[event.model] = evolve(models.get(event.model, ModelState(event.model)), event)
+        self._log = RegistryLog(self._settings, self._settings.state / _KEPT, self._guard.accept)
+        self._kept = 0
+        answered: dict[str, list[str]] = {}
+        with many_objects():
+            for event, _ in self._log.read():
+                models[event.model] = evolve_unnoted(models.get(event.model) or ModelState(event.model), event)
+                answered.setdefault(event.model, []).append(event.command_id)
         self._guard.flush()
-        return models
+        return {name: replace(state, answered=frozenset(answered[name])) for name, state in models.items()}
+
+    def _keep(self, events: int) -> None:
+        """Lets the file follow what is written, a chunk at a time: a start is short however long this one ran."""
+        self._kept += events
+        if self._log is not None and self._kept >= CHUNK:
+            self._kept = 0
+            for _ in self._log.read():
+                pass
 
     def _answer(self, consumer: Consumer, message: Message) -> None:
         """Decides one command and commits the answer; the state changes only once that is done."""
@@ -212,14 +231,16 @@ class RegistryWriter:
         self._aborts = 0
         for item in written:
             self.models[item.event.model] = evolve(self._state_of(item.event.model), item.event)
+            if isinstance(item.event, ModelRegistered):
+                self._known.add(item.event.model)
         self._count(written, self._guard.counts.dead > dead)
+        self._keep(len(written))
 
     def _decide(self, event: Event, message: Message) -> list[Written]:
         if not isinstance(event, COMMANDS):
             raise InvalidEvent(f"{event.FULL_NAME} is no command to the registry")
         self._check_placed(event, message)
-        known = [name for name, state in self.models.items() if state.versions]
-        decided = decide(self._state_of(event.model), event, self._clock_ms(), known)
+        decided = decide(self._state_of(event.model), event, self._clock_ms(), self._known, self._policies)
         return [self._written(answer, message) for answer in decided]
 
     def _check_placed(self, command: Command, message: Message) -> None:

@@ -1,7 +1,7 @@
 """Models and deployments, decided and folded from events. Pure: no I/O, no clock, no environment."""
 
 from bighead.registry.decisions import COMMANDS, Command, check_addressed, decide
-from bighead.registry.state import REGISTRY_EVENTS, ModelState, RegistryEvent, evolve, replay
+from bighead.registry.state import REGISTRY_EVENTS, ModelState, RegistryEvent, evolve, evolve_unnoted, replay
 
 __all__ = [
     "COMMANDS",
@@ -12,5 +12,6 @@ __all__ = [
     "check_addressed",
     "decide",
     "evolve",
+    "evolve_unnoted",
     "replay",
 ]

@@ -1,7 +1,12 @@
 """What several commands are refused for. Pure."""
 
+import re
+
 from bighead.errors import CommandRefused
-from bighead.registry.state import ModelState, Version
+from bighead.registry.state import PRODUCTION, ModelState, Version
+from bighead.times import utc
+
+_ENVIRONMENT = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
 def usable_version(state: ModelState, number: int, purpose: str) -> Version:
@@ -17,3 +22,29 @@ def usable_version(state: ModelState, number: int, purpose: str) -> Version:
             f"({version.retired.reason}); it cannot be {purpose}"
         )
     return version
+
+
+def check_environment(name: str) -> None:
+    """Raises CommandRefused for what cannot name an environment."""
+    if not _ENVIRONMENT.fullmatch(name):
+        raise CommandRefused(
+            f"{name!r} cannot name an environment; use up to 63 small letters, digits, '.', '_' and '-', a letter or "
+            "digit first, for example staging"
+        )
+
+
+def within(environment: str) -> str:
+    """Where a refusal is about, as part of a sentence; nothing for production, which is meant where none is named."""
+    return "" if environment == PRODUCTION else f" in {environment}"
+
+
+def check_revision(state: ModelState, expected: int | None) -> None:
+    """Raises CommandRefused where somebody has changed the model since its sender looked; says who, when and why."""
+    if expected is None or expected == state.revision:
+        return
+    last = state.changed
+    who = "" if last is None else f" since {last.actor} changed it at {utc(last.at_ms)} ({last.reason})"
+    raise CommandRefused(
+        f"the command was meant for revision {expected} of {state.name!r}, which is at revision {state.revision}{who}; "
+        "look at it again, then command what you still want"
+    )

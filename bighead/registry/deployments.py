@@ -1,4 +1,4 @@
-"""What servers should hold: per model the live version, the one before it, and those of its traffic and segments.
+"""What servers should hold: per model the live version, the one before it, and those of traffic, segments and labels.
 
 Pure: folded from the registry's events; the server asks `next_step` and does what it says.
 """
@@ -7,12 +7,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from bighead.events.types import ModelRecord
-from bighead.registry.state import ModelState, RegistryEvent, Segments, Traffic, evolve
+from bighead.registry.state import PRODUCTION, ModelState, RegistryEvent, Segments, Traffic, evolve
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """One model's desired state. `command_id` is the command that made `live` live."""
+    """One model's desired state in an environment. `command_id` is the command that made `live` live.
+
+    labels: versions that requests may ask for by name, beside those of the traffic.
+    """
 
     model: str
     live: int
@@ -21,12 +24,14 @@ class Deployment:
     command_id: str
     records: Mapping[int, ModelRecord]
     segments: Segments | None = None
+    labels: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def answering(self) -> frozenset[int]:
         """Versions that requests may reach."""
         segments = self.segments.versions.values() if self.segments else ()
-        return frozenset({self.live, *segments}) | (self.traffic.versions if self.traffic else frozenset())
+        arms = self.traffic.versions if self.traffic else frozenset()
+        return frozenset({self.live, *segments, *self.labels.values()}) | arms
 
     @property
     def wanted(self) -> tuple[int, ...]:
@@ -90,37 +95,40 @@ def next_step(
 
 @dataclass(frozen=True, slots=True)
 class Deployments:
-    """The desired state of all models."""
+    """The desired state of all models in one environment."""
 
+    environment: str = PRODUCTION
     models: Mapping[str, ModelState] = field(default_factory=dict)
 
     def apply(self, event: RegistryEvent) -> "Deployments":
-        """The deployments after `event`."""
-        state = self.models.get(event.model, ModelState(event.model))
-        return replace(self, models={**self.models, event.model: evolve(state, event)})
+        """The deployments after `event`. Which commands were answered is not kept: a server decides nothing."""
+        state = evolve(self.models.get(event.model, ModelState(event.model)), event)
+        return replace(self, models={**self.models, event.model: replace(state, answered=frozenset())})
 
     def of(self, model: str) -> Deployment | None:
         """What servers should hold of `model`; None when nothing is deployed."""
         state = self.models.get(model)
-        return None if state is None else deployment(state)
+        return None if state is None else deployment(state, self.environment)
 
     def all(self) -> dict[str, Deployment]:
         """Every deployed model."""
-        found = {name: deployment(state) for name, state in sorted(self.models.items())}
+        found = {name: deployment(state, self.environment) for name, state in sorted(self.models.items())}
         return {name: wanted for name, wanted in found.items() if wanted is not None}
 
 
-def deployment(state: ModelState) -> Deployment | None:
+def deployment(state: ModelState, environment: str = PRODUCTION) -> Deployment | None:
     """The desired state that follows from one model's state."""
-    if state.live is None or state.deployment is None:
+    slot = state.slot(environment)
+    if slot.live is None or slot.deployment is None:
         return None
-    held = {state.live, state.previous} | state.shared
+    held = {slot.live, slot.previous} | slot.shared
     return Deployment(
         model=state.name,
-        live=state.live,
-        previous=state.previous,
-        traffic=state.traffic,
-        segments=state.segments,
-        command_id=state.deployment.command_id,
+        live=slot.live,
+        previous=slot.previous,
+        traffic=slot.traffic,
+        segments=slot.segments,
+        labels=slot.labels,
+        command_id=slot.deployment.command_id,
         records={item.number: item.record for item in state.versions if item.number in held},
     )

@@ -10,12 +10,12 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from bighead.errors import ArtifactError
-from bighead.events.types import ModelRecord, Signature, Tensor
+from bighead.events.types import Attachment, ModelRecord, Signature, Tensor
 from bighead.registry.keys import decoded, public_key
 
 _HEAD = b"bighead model manifest 1\n"
 """No signature over anything else that this key may sign is one over a manifest."""
-_NOT_SIGNED = frozenset({"artifact_uri", "signing_key", "manifest_signature"})
+_NOT_SIGNED = frozenset({"artifact_uri", "uri", "signing_key", "manifest_signature"})
 """Where the file lies may change: what it holds is in its SHA-256."""
 
 
@@ -61,7 +61,7 @@ def check_trusted(model: str, record: ModelRecord, trusted: Collection[str]) -> 
     check_signature(model, record)
 
 
-def _covered(record: ModelRecord | Signature | Tensor) -> dict[str, Any]:
+def _covered(record: ModelRecord | Signature | Tensor | Attachment) -> dict[str, Any]:
     """Fields that have their default are left out, so that a manifest stays the same when a later release adds some."""
     values = {field.name: getattr(record, field.name) for field in fields(record) if field.name not in _NOT_SIGNED}
     defaults = {field.name: _default(field) for field in fields(record)}
@@ -75,10 +75,10 @@ def _default(field: Field[Any]) -> object:
 def _plain(value: object) -> object:
     """A value as JSON has it, the same before it went through the log and after."""
     match value:
-        case Signature() | Tensor():
+        case Signature() | Tensor() | Attachment():
             return _covered(value)
         case tuple():
             return [_plain(item) for item in value]
         case Mapping():
-            return {name: float(number) for name, number in value.items()}
+            return {name: float(item) if isinstance(item, int) else item for name, item in value.items()}
     return value

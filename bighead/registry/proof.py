@@ -1,11 +1,14 @@
 """What a model record must prove before it becomes a version: checksum, signature, golden rows, parity. Pure."""
 
 import json
-import math
 import re
+import sys
+from collections.abc import Iterable
 
 from bighead.errors import CommandRefused
 from bighead.events.types import ModelRecord, Signature
+from bighead.registry.attachments import check_attachments
+from bighead.registry.training_data import check_training_data
 
 # The Open Inference Protocol's.
 DATATYPES = frozenset(
@@ -13,6 +16,7 @@ DATATYPES = frozenset(
 )
 SOURCES = frozenset({"feature", "request"})
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+MOST_LEVELS = 32
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -27,9 +31,13 @@ def check_name(model: str) -> None:
 def check_record(record: ModelRecord) -> None:
     """Raises CommandRefused that names the first missing or failed proof."""
     _check_artifact(record)
+    _check_levels(record)
     _check_signature(record)
     _check_golden(record.golden, record.signature)
     _check_parity(record.parity)
+    _check_description(record)
+    check_training_data(record.training_data)
+    check_attachments(record.attachments)
 
 
 def _check_artifact(record: ModelRecord) -> None:
@@ -57,6 +65,29 @@ def _check_signature(record: ModelRecord) -> None:
             raise CommandRefused(f"input {tensor.name!r} comes from {tensor.source!r}; expected 'feature' or 'request'")
         if tensor.source == "feature" and record.join is None:
             raise CommandRefused(f"input {tensor.name!r} is a feature, but the record names no join")
+
+
+def _check_levels(record: ModelRecord) -> None:
+    """What is nested without end is shown by no page and compared by nobody: each of them would run out of stack."""
+    for name in ("golden", "parity", "config", "training_data"):
+        if _is_deep(getattr(record, name)):
+            raise CommandRefused(f"the record's {name} is nested more than {MOST_LEVELS} levels deep")
+
+
+def _is_deep(text: str) -> bool:
+    try:
+        level = [json.loads(text)]
+    except (ValueError, RecursionError):
+        return False  # no JSON: where that is needed it is told
+    for _ in range(MOST_LEVELS):
+        level = [part for one in level for part in _parts(one)]
+    return bool(level)
+
+
+def _parts(value: object) -> Iterable[object]:
+    """The objects and lists within an object or list."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return (one for one in inner if isinstance(one, dict | list))
 
 
 def _check_golden(golden: str, signature: Signature) -> None:
@@ -93,9 +124,20 @@ def _check_parity(parity: str) -> None:
         )
 
 
+def _check_description(record: ModelRecord) -> None:
+    threshold, parent, dirty = record.decision_threshold, record.parent_version, record.code_dirty_sha256
+    if threshold is not None and not 0.0 <= threshold <= 1.0:
+        raise CommandRefused(f"decision_threshold is {threshold:g}; expected a probability, 0 to 1")
+    if parent is not None and parent < 1:
+        raise CommandRefused(f"parent_version is {parent}; the first version of a model is 1")
+    if dirty and not _SHA256.fullmatch(dirty):
+        raise CommandRefused(f"code_dirty_sha256 is {dirty!r}; expected 64 lower-case hex digits")
+
+
 def _number(measured: dict[str, object], name: str) -> float:
     value = measured.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+    # Compared and not converted: a whole number may be larger than any float.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= sys.float_info.max:
         raise CommandRefused(f"the parity's {name} is {value!r}; expected a finite number that is not negative")
     return float(value)
 
@@ -103,6 +145,6 @@ def _number(measured: dict[str, object], name: str) -> float:
 def _parsed(name: str, text: str) -> object:
     try:
         parsed: object = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CommandRefused(f"the record's {name} is not JSON ({error})") from None
     return parsed

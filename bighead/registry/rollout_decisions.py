@@ -22,29 +22,45 @@ from bighead.events.types import (
     TrafficArm,
     TrafficChanged,
 )
-from bighead.registry.checks import usable_version
+from bighead.registry.checks import usable_version, within
+from bighead.registry.policy_checks import check_policy
 from bighead.registry.rollouts import METRICS
 from bighead.registry.segments import check_fits
-from bighead.registry.state import COMPLETED, ROLLED_BACK, SUPERSEDED, ModelState, RegistryEvent, Rollout, Signed, by
+from bighead.registry.state import (
+    COMPLETED,
+    ROLLED_BACK,
+    SUPERSEDED,
+    ModelState,
+    RegistryEvent,
+    Rollout,
+    Signed,
+    Slot,
+    by,
+)
 
+RolloutCommand = StartRollout | AdvanceRollout | StopRollout
 _NEAR = 0.8
 """How alike a name must be to one of ours to be taken for a slip: other metrics are welcome, auc_pr beside auc."""
 
 
-def start(state: ModelState, command: StartRollout, at_ms: int) -> tuple[RegistryEvent, ...]:
+def start(state: ModelState, slot: Slot, command: StartRollout, at_ms: int) -> tuple[RegistryEvent, ...]:
     """A roll-out begins at its first stage."""
-    if state.live is None:
-        raise CommandRefused(f"no version of {command.model!r} is deployed; deploy one before another is rolled out")
-    if state.rollout is not None:
-        running = state.rollout
+    if slot.live is None:
         raise CommandRefused(
-            f"version {running.version} of {command.model!r} is being rolled out, at stage {running.stage + 1} of "
-            f"{len(running.stages)}; stop that roll-out first"
+            f"no version of {command.model!r} is deployed{within(command.environment)}; deploy one before another is "
+            "rolled out"
+        )
+    if slot.rollout is not None:
+        running = slot.rollout
+        raise CommandRefused(
+            f"version {running.version} of {command.model!r} is being rolled out{within(command.environment)}, at "
+            f"stage {running.stage + 1} of {len(running.stages)}; stop that roll-out first"
         )
     version = usable_version(state, command.version, "rolled out")
-    if command.version == state.live:
-        raise CommandRefused(f"version {state.live} of {command.model!r} is live already")
-    check_fits(state, version)
+    if command.version == slot.live:
+        raise CommandRefused(f"version {slot.live} of {command.model!r} is live already")
+    check_fits(state, slot, version)
+    check_policy(state, command.environment, version)
     _check_stages(command.stages)
     for rule in command.rules:
         _check_rule(rule)
@@ -56,24 +72,32 @@ def start(state: ModelState, command: StartRollout, at_ms: int) -> tuple[Registr
         rules=command.rules,
         unit=command.unit,
         salt=command.salt,
+        environment=command.environment,
         **by(command, at_ms),
     )
     share = {command.version: command.stages[0].percent}
-    return started, _traffic(state, share, command.unit, command.salt, command, at_ms)
+    return started, _traffic(slot, share, command.unit, command.salt, command, at_ms)
 
 
-def advance(state: ModelState, command: AdvanceRollout, at_ms: int) -> tuple[RegistryEvent, ...]:
-    """The next stage, or after the last one the deployment."""
-    rollout = _running(state, command.model, command.rollout_id)
+def advance(state: ModelState, slot: Slot, command: AdvanceRollout, at_ms: int) -> tuple[RegistryEvent, ...]:
+    """The next stage, or after the last one the deployment; or the end, where the policy was changed meanwhile.
+
+    A refusal would leave it where it is for good: whoever advances it commands each stage once.
+    """
+    rollout = _running(slot, command)
     if command.stage != rollout.stage + 1:
         raise CommandRefused(
             f"roll-out {rollout.id} of {command.model!r} is at stage {rollout.stage}; received stage {command.stage}; "
             f"only stage {rollout.stage + 1} can follow"
         )
-    usable_version(state, rollout.version, "rolled out")
+    try:
+        check_policy(state, command.environment, usable_version(state, rollout.version, "rolled out"))
+    except CommandRefused as refusal:
+        return _given_back(slot, rollout, str(refusal), command, at_ms)
     if command.stage == len(rollout.stages):
         why = f"every stage was passed ({_shares(rollout.stages)})"
-        return _ended(rollout, COMPLETED, why, command, at_ms), _deployed(state, rollout, command, at_ms)
+        ended = _ended(rollout, COMPLETED, why, command, command.environment, at_ms)
+        return ended, _deployed(slot, rollout, command, at_ms)
     percent = rollout.stages[command.stage].percent
     advanced = RolloutAdvanced(
         model=command.model,
@@ -81,32 +105,48 @@ def advance(state: ModelState, command: AdvanceRollout, at_ms: int) -> tuple[Reg
         version=rollout.version,
         stage=command.stage,
         percent=percent,
+        environment=command.environment,
         **by(command, at_ms),
     )
-    return advanced, _traffic(state, {rollout.version: percent}, rollout.unit, rollout.salt, command, at_ms)
+    return advanced, _traffic(slot, {rollout.version: percent}, rollout.unit, rollout.salt, command, at_ms)
 
 
-def stop(state: ModelState, command: StopRollout, at_ms: int) -> tuple[RegistryEvent, ...]:
+def stop(slot: Slot, command: StopRollout, at_ms: int) -> tuple[RegistryEvent, ...]:
     """The roll-out ends, and the live version has all traffic again."""
-    rollout = _running(state, command.model, command.rollout_id)
+    rollout = _running(slot, command)
     why = f"it was stopped at stage {rollout.stage + 1} of {len(rollout.stages)} ({rollout.percent:g}%)"
-    ended = _ended(rollout, ROLLED_BACK, why, command, at_ms)
-    return ended, _traffic(state, {}, rollout.unit, rollout.salt, command, at_ms)
+    return _given_back(slot, rollout, why, command, at_ms)
 
 
-def superseded(state: ModelState, command: Signed, at_ms: int) -> tuple[RegistryEvent, ...]:
-    """The end of the roll-out under way, if there is one: somebody else decides who answers."""
-    if state.rollout is None:
+def superseded(slot: Slot, command: Signed, environment: str, at_ms: int) -> tuple[RegistryEvent, ...]:
+    """The end of the roll-out under way there, if there is one: somebody else decides who answers."""
+    if slot.rollout is None:
         return ()
-    return (_ended(state.rollout, SUPERSEDED, f"{type(command).__name__} by {command.actor}", command, at_ms),)
+    why = f"{type(command).__name__} by {command.actor}"
+    return (_ended(slot.rollout, SUPERSEDED, why, command, environment, at_ms),)
 
 
-def _running(state: ModelState, model: str, rollout_id: str | None) -> Rollout:
-    if state.rollout is None:
-        raise CommandRefused(f"no roll-out of {model!r} is under way")
-    if rollout_id not in (None, state.rollout.id):
-        raise CommandRefused(f"roll-out {rollout_id} of {model!r} is not under way; {state.rollout.id} is")
-    return state.rollout
+def all_superseded(state: ModelState, command: Signed, at_ms: int) -> tuple[RegistryEvent, ...]:
+    """The ends of the roll-outs under way in any environment."""
+    return tuple(end for name, slot in state.slots.items() for end in superseded(slot, command, name, at_ms))
+
+
+def _given_back(
+    slot: Slot, rollout: Rollout, why: str, command: AdvanceRollout | StopRollout, at_ms: int
+) -> tuple[RegistryEvent, ...]:
+    ended = _ended(rollout, ROLLED_BACK, why, command, command.environment, at_ms)
+    return ended, _traffic(slot, {}, rollout.unit, rollout.salt, command, at_ms)
+
+
+def _running(slot: Slot, command: AdvanceRollout | StopRollout) -> Rollout:
+    there = within(command.environment)
+    if slot.rollout is None:
+        raise CommandRefused(f"no roll-out of {command.model!r} is under way{there}")
+    if command.rollout_id not in (None, slot.rollout.id):
+        raise CommandRefused(
+            f"roll-out {command.rollout_id} of {command.model!r} is not under way{there}; {slot.rollout.id} is"
+        )
+    return slot.rollout
 
 
 def _check_stages(stages: Sequence[RolloutStage]) -> None:
@@ -139,30 +179,32 @@ def _check_rule(rule: RolloutRule) -> None:
 
 
 def _traffic(
-    state: ModelState, shares: dict[int, float], unit: str | None, salt: str, command: Signed, at_ms: int
+    slot: Slot, shares: dict[int, float], unit: str | None, salt: str, command: RolloutCommand, at_ms: int
 ) -> TrafficChanged:
     """`shares` beside the live version, which has the rest. Labels stay as they are."""
-    left = {state.live or 0: 100 - math.fsum(shares.values()), **shares}
+    left = {slot.live or 0: 100 - math.fsum(shares.values()), **shares}
     return TrafficChanged(
-        model=state.name,
+        model=command.model,
         arms=tuple(TrafficArm(arm=f"v{number}", version=number, percent=share) for number, share in left.items()),
-        labels=state.traffic.labels if state.traffic is not None else {},
+        labels=slot.traffic.labels if slot.traffic is not None else {},
         unit=unit,
         salt=salt,
+        environment=command.environment,
         **by(command, at_ms),
     )
 
 
-def _deployed(state: ModelState, rollout: Rollout, command: Signed, at_ms: int) -> DeploymentChanged:
+def _deployed(slot: Slot, rollout: Rollout, command: RolloutCommand, at_ms: int) -> DeploymentChanged:
     return DeploymentChanged(
-        model=state.name,
+        model=command.model,
         version=rollout.version,
-        previous_version=state.live,
+        previous_version=slot.live,
+        environment=command.environment,
         **by(command, at_ms),
     )
 
 
-def _ended(rollout: Rollout, outcome: str, why: str, command: Signed, at_ms: int) -> RolloutEnded:
+def _ended(rollout: Rollout, outcome: str, why: str, command: Signed, environment: str, at_ms: int) -> RolloutEnded:
     return RolloutEnded(
         model=command.model,
         rollout_id=rollout.id,
@@ -170,6 +212,7 @@ def _ended(rollout: Rollout, outcome: str, why: str, command: Signed, at_ms: int
         stage=rollout.stage,
         outcome=outcome,
         why=why,
+        environment=environment,
         **by(command, at_ms),
     )
 

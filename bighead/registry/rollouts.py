@@ -4,11 +4,20 @@ Pure: what is observed are MetricComputed events, and the time is handed in. A s
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import assert_never
 
-from bighead.events.types import MetricComputed, RolloutRule, RolloutStage
+from bighead.events.types import (
+    MetricComputed,
+    ModelLoaded,
+    ModelLoadFailed,
+    ModelSwapped,
+    RolloutRule,
+    RolloutStage,
+    ServerStopped,
+)
 from bighead.registry.state import Rollout
 
 ERROR_RATE = "error_rate"
@@ -90,6 +99,59 @@ def next_move(rollout: Rollout, observed: Observed, now_ms: int) -> Move | None:
     known = [_told(rule.metric, observed[rule.metric]) for rule in rollout.rules]
     passed = f"stage {rollout.stage + 1} of {len(rollout.stages)} ({stage.percent:g}%) passed with {seen} predictions"
     return Advance(rollout.stage + 1, "; ".join((passed, *known)))
+
+
+LoadEvent = ModelLoaded | ModelLoadFailed | ModelSwapped | ServerStopped
+"""What model servers say of the versions that they load."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unable:
+    """Why a server could not load a version, and when it said so, by its clock."""
+
+    why: str
+    at_ms: int
+
+
+Unloadable = Mapping[tuple[str, int], Mapping[str, Unable]]
+"""By model and version the servers that could not load it, each with what it said. Nothing is kept of others."""
+
+
+def hear(unloadable: Unloadable, event: LoadEvent) -> Unloadable:
+    """What is known after a server's report: its newest word on a version counts, until it is gone."""
+    match event:
+        case ServerStopped():
+            every = {of: _without(told, event.server) for of, told in unloadable.items()}
+            return {of: told for of, told in every.items() if told}
+        case ModelLoadFailed():
+            of = (event.model, event.version)
+            said = Unable(f"{event.step}: {event.error}", event.at_ms)
+            return {**unloadable, of: {**unloadable.get(of, {}), event.server: said}}
+        case ModelLoaded() | ModelSwapped():
+            of = (event.model, event.version)
+            left = _without(unloadable.get(of, {}), event.server)
+            others = {other: told for other, told in unloadable.items() if other != of}
+            return {**others, of: left} if left else others
+        case _:
+            assert_never(event)
+
+
+def given_up(rollout: Rollout, said: Mapping[str, Unable], live: Collection[str]) -> Stop | None:
+    """The end of a roll-out whose version could be loaded by none of the servers that live; else None: wait.
+
+    said: by server why it could not. What one said before the stage began does not count: its share of the traffic asks
+    each server for another try. Where nobody lives, one that comes may be able to.
+    """
+    now = {server: one.why for server, one in said.items() if one.at_ms >= rollout.since_ms}
+    if not live or not now.keys() >= set(live):
+        return None
+    first = min(live)
+    others = f" and {len(live) - 1} more" if len(live) > 1 else ""
+    return Stop(f"no server could load version {rollout.version}; {first}{others}: {now[first]}")
+
+
+def _without(said: Mapping[str, Unable], server: str) -> dict[str, Unable]:
+    return {name: why for name, why in said.items() if name != server}
 
 
 def bounds(rule: RolloutRule) -> str:

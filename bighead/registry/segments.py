@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from bighead.errors import CommandRefused
 from bighead.events.types import ModelRecord
 from bighead.registry.checks import usable_version
-from bighead.registry.state import ModelState, Segments, Version
+from bighead.registry.state import ModelState, Segments, Slot, Version
 
 
 def candidates(segments: Segments, value_of: Callable[[str], object]) -> Iterator[tuple[str, int]]:
@@ -48,10 +48,10 @@ def check_segments(keys: Sequence[str], versions: Mapping[str, int]) -> None:
         raise CommandRefused(f"key {idle[0]!r} has no segment; leave it out, or name a version for one of its values")
 
 
-def check_fits(state: ModelState, version: Version) -> None:
+def check_fits(state: ModelState, slot: Slot, version: Version) -> None:
     """Raises CommandRefused where the model is partitioned and `version` cannot answer what is in no segment."""
-    if state.segments is not None:
-        check_alike(state, state.segments.versions, version)
+    if slot.segments is not None:
+        check_alike(state, slot.segments.versions, version)
 
 
 def check_alike(state: ModelState, versions: Mapping[str, int], rest: Version) -> None:

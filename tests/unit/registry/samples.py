@@ -7,12 +7,15 @@ from typing import Any
 
 from bighead.events.types import (
     AdvanceRollout,
+    Approve,
     DeployModel,
     ModelRecord,
+    PromoteLabel,
     RegisterModel,
     RetireModel,
     RollBack,
     RolloutStage,
+    SetPolicy,
     SetSegments,
     SetTraffic,
     Signature,
@@ -22,6 +25,8 @@ from bighead.events.types import (
     TrafficArm,
 )
 from bighead.registry import Command, ModelState, RegistryEvent, decide, evolve
+from bighead.registry.policies import rule_of
+from bighead.registry.state import PRODUCTION
 
 MODEL = "delays"
 GOOD_RECORD = ModelRecord(
@@ -81,7 +86,7 @@ def partition(id: str, versions: Mapping[str, int], *keys: str) -> SetSegments:
 
 
 def roll_out(id: str, version: int, *percents: float, **changes: Any) -> StartRollout:
-    stages = tuple(RolloutStage(percent=percent, hold_ms=1_000, predictions=50) for percent in percents)
+    stages = tuple(RolloutStage(percent=float(percent), hold_ms=1_000, predictions=50) for percent in percents)
     command = StartRollout(
         command_id=id, model=MODEL, version=version, stages=stages, salt="s", actor="ada", reason="better AUC", at_ms=0
     )
@@ -97,6 +102,30 @@ def advance(id: str, rollout_id: str, stage: int) -> AdvanceRollout:
 def stop(id: str, rollout_id: str | None = None) -> StopRollout:
     return StopRollout(
         command_id=id, model=MODEL, rollout_id=rollout_id, actor="service", reason="error_rate is 0.2", at_ms=0
+    )
+
+
+def promote(id: str, label: str, version: int | None, **changes: Any) -> PromoteLabel:
+    command = PromoteLabel(
+        command_id=id, model=MODEL, label=label, version=version, actor="bob", reason="won the test", at_ms=0
+    )
+    return replace(command, **changes)
+
+
+def approve(id: str, version: int, actor: str = "bob", **changes: Any) -> Approve:
+    command = Approve(command_id=id, model=MODEL, version=version, actor=actor, reason="reviewed", at_ms=0)
+    return replace(command, **changes)
+
+
+def policy(id: str, *rules: str, at: str = PRODUCTION) -> SetPolicy:
+    return SetPolicy(
+        command_id=id,
+        model=MODEL,
+        rules=tuple(map(rule_of, rules)),
+        environment=at,
+        actor="eve",
+        reason="two pairs of eyes",
+        at_ms=0,
     )
 
 

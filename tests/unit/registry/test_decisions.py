@@ -7,10 +7,12 @@ import pytest
 
 from bighead.errors import InvalidEvent
 from bighead.events.types import (
+    AdvanceRollout,
     CommandRejected,
     DeploymentChanged,
     ModelRegistered,
     ModelRetired,
+    RegisterModel,
     RolledBack,
     Signature,
     Tensor,
@@ -18,7 +20,19 @@ from bighead.events.types import (
     TrafficChanged,
 )
 from bighead.registry import Command, ModelState, check_addressed, decide, replay
-from tests.unit.registry.samples import MODEL, deploy, obey, record, register, retire, roll_back, split
+from tests.unit.registry.samples import (
+    MODEL,
+    deploy,
+    obey,
+    partition,
+    record,
+    register,
+    retire,
+    roll_back,
+    roll_out,
+    split,
+    stop,
+)
 
 
 def refusal(state: ModelState, command: Command, known: tuple[str, ...] = ()) -> str:
@@ -171,7 +185,10 @@ INPUT, OUTPUT = Tensor(name="delay", type="FP32", source="request"), Tensor(name
         ({"golden": json.dumps([{"inputs": {"delay": 1}}])}, "golden row 0 is not"),
         ({"golden": json.dumps([{"inputs": {"wind": 1}, "outputs": {"late": 0}}])}, "differ in: delay, wind"),
         ({"golden": json.dumps([{"inputs": {"delay": 1}, "outputs": {"early": 0}}])}, "signature lacks: early"),
+        ({"golden": "[" * 100_000}, "golden is not JSON"),
         ({"parity": "null"}, "no parity"),
+        ({"parity": "[" * 100_000}, "parity is not JSON"),
+        ({"parity": f'{{"max_abs_diff": 1{"0" * 400}, "tolerance": 1, "rows": 9}}'}, "expected a finite number"),
         (
             {"parity": json.dumps({"max_abs_diff": 0.5, "tolerance": 1e-5, "rows": 9})},
             "by 0.5, more than its tolerance",
@@ -179,6 +196,8 @@ INPUT, OUTPUT = Tensor(name="delay", type="FP32", source="request"), Tensor(name
         ({"parity": '{"max_abs_diff": NaN, "tolerance": 1, "rows": 9}'}, "max_abs_diff is nan"),
         ({"parity": json.dumps({"max_abs_diff": 0, "tolerance": 1e-5, "rows": 0})}, "measured on no row"),
         ({"parity": json.dumps({"max_abs_diff": 0, "rows": 3})}, "tolerance is None"),
+        ({"parity": json.dumps({"max_abs_diff": 0, "tolerance": 10**400, "rows": 3})}, "tolerance is 1000"),
+        ({"config": '{"a":' * 33 + "1" + "}" * 33}, "config is nested more than 32 levels"),
     ],
 )
 def test_a_record_without_proof_is_refused(changes: dict[str, object], reason: str) -> None:
@@ -205,3 +224,40 @@ def test_time_never_runs_backwards_and_as_of_is_a_replay() -> None:
     events.extend(late)
     assert replay(MODEL, events, as_of_ms=1_001).live is None
     assert replay(MODEL, events, as_of_ms=1_002).live == 2
+
+
+def test_of_two_who_looked_at_the_same_revision_one_wins_and_the_other_is_told() -> None:
+    looked, _ = obey(register("a"), register("b"))
+    assert looked.revision == 2
+    after, _ = obey(replace(deploy("c", 1), expected_revision=2), state=looked, now_ms=1_000)
+    assert (after.live, after.revision) == (1, 3)
+    assert refusal(after, replace(deploy("d", 2), expected_revision=2)) == (
+        "the command was meant for revision 2 of 'delays', which is at revision 3 since ada changed it at "
+        "1970-01-01 00:00:01Z (better AUC); look at it again, then command what you still want"
+    )
+
+
+def test_what_was_refused_is_no_new_revision() -> None:
+    state, _ = obey(register("a"), deploy("b", 7))
+    assert state.revision == 1
+    assert state.changed is not None and state.changed.command_id == "a"
+    after, _ = obey(replace(deploy("c", 1), expected_revision=1), state=state)
+    assert after.live == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        deploy("x", 1),
+        split("x", {1: 100}),
+        partition("x", {"carrier=AA": 1}),
+        roll_out("x", 2, 50),
+        stop("x"),
+        roll_back("x"),
+        retire("x"),
+    ],
+)
+def test_every_command_that_changes_a_model_may_expect_a_revision(command: Command) -> None:
+    state, _ = obey(register("a"), register("b"), deploy("c", 1))
+    assert not isinstance(command, RegisterModel | AdvanceRollout)
+    assert "was meant for revision 9" in refusal(state, replace(command, expected_revision=9))

@@ -1,9 +1,11 @@
 """What a server does next, given what it should hold and what it holds."""
 
+from dataclasses import replace
+
 import pytest
 
 from bighead.registry.deployments import Deployments, Load, Step, Swap, Unload, next_step
-from tests.unit.registry.samples import MODEL, deploy, obey, register, retire, roll_back, split
+from tests.unit.registry.samples import MODEL, deploy, obey, promote, register, retire, roll_back, split
 
 VERSIONS = [register(f"r{number}") for number in (1, 2, 3, 4)]
 
@@ -29,6 +31,23 @@ def test_a_roll_back_wants_what_is_below_it() -> None:
     wanted = desired(deploy("a", 1), deploy("b", 2), deploy("c", 3), roll_back("d")).of(MODEL)
     assert wanted is not None
     assert (wanted.wanted, wanted.command_id) == ((2, 1), "d")
+
+
+def test_a_version_with_a_label_is_held_whatever_is_live() -> None:
+    wanted = desired(deploy("a", 1), promote("b", "champion", 3), deploy("c", 2)).of(MODEL)
+    assert wanted is not None
+    assert (wanted.wanted, wanted.answering) == ((2, 3, 1), frozenset({2, 3}))
+    assert wanted.labels == {"champion": 3}
+    assert set(wanted.records) == {1, 2, 3}
+
+
+def test_another_environment_wants_what_was_deployed_there() -> None:
+    there = Deployments("staging")
+    for event in obey(*VERSIONS, deploy("a", 1), replace(deploy("b", 2), environment="staging"))[1]:
+        there = there.apply(event)
+    wanted = there.of(MODEL)
+    assert wanted is not None
+    assert (wanted.wanted, wanted.command_id) == ((2,), "b")
 
 
 def test_nothing_is_wanted_of_a_model_that_is_unknown_undeployed_or_retired() -> None:

@@ -1,6 +1,7 @@
 """Roll-outs: stage by stage to live, back when a rule is broken, over when somebody else decides."""
 
 from dataclasses import replace
+from functools import reduce
 
 import pytest
 from hypothesis import given
@@ -11,16 +12,30 @@ from bighead.events.types import (
     CommandRejected,
     DeploymentChanged,
     MetricComputed,
+    ModelLoaded,
+    ModelLoadFailed,
     RolloutAdvanced,
     RolloutEnded,
     RolloutRule,
     RolloutStage,
     RolloutStarted,
+    ServerStopped,
     StartRollout,
     TrafficChanged,
 )
 from bighead.registry import Command, ModelState, decide
-from bighead.registry.rollouts import NOTHING, Advance, Measured, Stop, next_move, observe
+from bighead.registry.rollouts import (
+    NOTHING,
+    Advance,
+    LoadEvent,
+    Measured,
+    Stop,
+    Unloadable,
+    given_up,
+    hear,
+    next_move,
+    observe,
+)
 from bighead.registry.state import Rollout
 from bighead.registry.traffic import choose
 from bighead.registry.views import ModelView, from_json, project, to_json
@@ -278,3 +293,31 @@ def test_a_roll_out_never_advances_against_its_rule_and_never_ends_within_it(
 def test_a_roll_out_as_a_command_survives_the_log() -> None:
     command = roll_out("r", 2, 1, 10, rules=(RULE,))
     assert StartRollout.from_record(command.to_record()) == command
+
+
+def failed(server: str, version: int = 2, at_ms: int = BEGAN_MS) -> ModelLoadFailed:
+    return ModelLoadFailed(
+        server=server, model=MODEL, version=version, command_id="c", step="golden", error="no", at_ms=at_ms
+    )
+
+
+def test_a_roll_out_is_given_up_when_every_server_that_lives_could_not_load_it() -> None:
+    loaded = ModelLoaded(server="b", model=MODEL, version=2, command_id="c", artifact_sha256="", steps={}, at_ms=1)
+    stopped = ServerStopped(server="b", address="", at_ms=1)
+
+    def told(live: list[str], *events: LoadEvent) -> Stop | None:
+        nothing: Unloadable = {}
+        known = reduce(hear, events, nothing)
+        return given_up(ROLLOUT, known.get((MODEL, 2), {}), live)
+
+    assert told([], failed("a")) is None, "one that comes may be able to"
+    assert told(["a", "b"], failed("a")) is None, "the other one has not said yet"
+    assert told(["a", "b"], failed("a"), failed("b"), loaded) is None, "it was able to the second time"
+    assert told(["a", "b"], failed("a"), failed("b", version=3)) is None
+    assert told(["a"], failed("a", at_ms=BEGAN_MS - 1)) is None, "it said so before, and is asked to try again"
+    assert told(["a", "b"], failed("a"), failed("b"), stopped) is None, "a new one of that name has not said yet"
+    assert told(["a"], failed("a"), failed("b"), stopped) == Stop("no server could load version 2; a: golden: no")
+    assert told(["b", "a"], failed("a"), failed("b")) == Stop(
+        "no server could load version 2; a and 1 more: golden: no"
+    )
+    assert not hear(hear({}, failed("b")), stopped), "nothing is kept of servers that are gone"

@@ -16,14 +16,26 @@ from bighead.cli import main
 from bighead.commands.signing import signing_key
 from bighead.errors import ArtifactError, ConfigError
 from bighead.events.schemas import platform_schemas
-from bighead.events.types import CommandRejected, ModelRegistered, RegisterModel
+from bighead.events.types import (
+    Attachment,
+    CommandRejected,
+    ModelRecord,
+    ModelRegistered,
+    RegisterModel,
+    Signature,
+    Tensor,
+)
 from bighead.registry.keys import new_secret_key, public_key, secret_key, trusted_keys
 from bighead.registry.manifest import check_signature, check_trusted, manifest, signed
 from tests.unit.registry.samples import GOOD_RECORD, MODEL, obey, record, register
 
 SECRET = secret_key(new_secret_key())
 PUBLIC = public_key(SECRET)
-SIGNED = signed(MODEL, record(metrics={"auc": 1}, artifact_uri="file:///here"), SECRET)
+CARD = Attachment(
+    name="card", kind="model_card", media_type="text/markdown", sha256="cd" * 32, size=12, uri="file:///card"
+)
+DESCRIBED = record(metrics={"auc": 1}, artifact_uri="file:///here", tags={"team": "ops"}, attachments=(CARD,))
+SIGNED = signed(MODEL, DESCRIBED, SECRET)
 
 
 def test_a_signed_version_is_registered_and_trusted_by_whoever_has_its_public_key() -> None:
@@ -49,6 +61,17 @@ def test_a_signature_is_the_same_after_the_log() -> None:
         {"parity": "{}"},
         {"metrics": {"auc": 0.5}},
         {"join": "flight"},
+        {"tags": {"team": "other"}},
+        {"trained_by": "somebody"},
+        {"code_dirty_sha256": "ef" * 32},
+        {"parent_version": 1},
+        {"family": "other"},
+        {"positive_label": "0"},
+        {"decision_threshold": 0.4},
+        {"model_type": "regression"},
+        {"attachments": ()},
+        {"attachments": (replace(CARD, sha256="ef" * 32),)},
+        {"attachments": (replace(CARD, kind="chart", media_type="application/json"),)},
         {"signature": replace(GOOD_RECORD.signature, outputs=())},
         {"manifest_signature": SIGNED.manifest_signature and SIGNED.manifest_signature[::-1]},
         {"manifest_signature": "é"},
@@ -62,13 +85,45 @@ def test_a_changed_record_is_refused_by_the_registry(change: dict[str, Any]) -> 
     assert isinstance(event, CommandRejected)
 
 
+def test_a_signature_of_the_first_release_is_one_still() -> None:
+    """Made by its code (c8255dd): whatever fields records were given since, what lacks them says the same."""
+    first = ModelRecord(
+        artifact_uri="memory://artifacts/sha256/ab/abc",
+        artifact_sha256="ab" * 32,
+        artifact_size=1234,
+        signature=Signature(
+            inputs=(
+                Tensor(name="delay", type="FP32", source="request"),
+                Tensor(name="carrier", type="BYTES", shape=(2,)),
+            ),
+            outputs=(Tensor(name="late", type="FP32"),),
+        ),
+        golden='[{"inputs": {"delay": 3.0}}]',
+        parity='{"max_abs_diff": 1e-07}',
+        join="flight",
+        join_epoch=3,
+        join_hash="h",
+        metrics={"auc": 0.75, "rows": 10},
+        config='{"seed": 7}',
+        training_data='{"test": {"rows": 5}}',
+        code_version="abc",
+        environment="lock",
+        started_ms=1000,
+        finished_ms=2000,
+        signing_key="A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=",
+        manifest_signature=("kTp8/1OFgh/66cu8vN6LJ83uWOkiPFJHAXiUcAdWMvZSw1OGEC3rb0psqiWGLgnKkjT8bherkiFixecP12sjBA=="),
+    )
+    check_signature("delays", first)
+
+
 def test_a_signature_for_one_model_is_none_for_another() -> None:
     with pytest.raises(ArtifactError, match="or signed for another model; sign it again"):
         check_signature("other", SIGNED)
 
 
-def test_where_the_artifact_lies_may_change() -> None:
-    check_signature(MODEL, replace(SIGNED, artifact_uri="s3://elsewhere/abc"))
+def test_where_the_artifact_and_its_attachments_lie_may_change() -> None:
+    moved = replace(CARD, uri="s3://elsewhere/card")
+    check_signature(MODEL, replace(SIGNED, artifact_uri="s3://elsewhere/abc", attachments=(moved,)))
 
 
 def test_the_manifest_is_what_it_was_when_versions_were_first_signed() -> None:
