@@ -4,10 +4,12 @@ Knows fsspec and nothing of models.
 """
 
 import hashlib
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
@@ -17,6 +19,7 @@ from fsspec.core import url_to_fs
 
 from bighead.errors import ArtifactError
 
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 CHUNK_BYTES = 1 << 20
 _WITHOUT_FOLDERS = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs"})
 
@@ -31,23 +34,57 @@ class Artifact:
 
 
 def put(root: str, path: Path) -> Artifact:
-    """Stores `path` at `{root}/sha256/ab/abcdef..`; storing the same bytes again changes nothing.
+    """Stores `path` at `{root}/sha256/ab/abcdef..`; storing the same bytes again changes nothing."""
+    return _put(root, str(path), lambda: path.open("rb"))
 
-    The bytes are hashed while they are written under a temporary name, so what is moved is what was hashed, and a
-    reader never sees half a file. What lies there with other bytes is damaged, and is replaced.
+
+def put_bytes(root: str, name: str, content: bytes) -> Artifact:
+    """Stores bytes as `put` stores a file; `name` is for the error that says what cannot be stored."""
+    return _put(root, name, lambda: BytesIO(content))
+
+
+def read(root: str, sha256: str, size: int) -> bytes:
+    """The bytes that were put under `root` with this SHA-256 and size; raises ArtifactError for any others."""
+    with _telling(f"{_shown(root)} does not give the {size} bytes with the SHA-256 {sha256}"):
+        filesystem, folder = _opened(root)
+        target = BytesIO()
+        with filesystem.open(_place(folder, sha256), "rb") as source:
+            received = _copy(source, target.write, at_most=size)
+    if received != (sha256, size):
+        raise ArtifactError(f"{_shown(root)} holds other bytes: {_difference((sha256, size), received)}")
+    return target.getvalue()
+
+
+def stored(root: str, sha256: str) -> Artifact | None:
+    """What was put under `root` with this SHA-256, checked again; None where there is nothing, or other bytes."""
+    if not _SHA256.fullmatch(sha256):
+        return None
+    with _telling(f"{_shown(root)} does not say whether it has the SHA-256 {sha256}"):
+        filesystem, folder = _opened(root)
+        place = _place(folder, sha256)
+        if not filesystem.exists(place):
+            return None
+        with filesystem.open(place, "rb") as source:
+            received, size = _copy(source, None)
+    return Artifact(filesystem.unstrip_protocol(place), sha256, size) if received == sha256 else None
+
+
+def _put(root: str, name: str, content: Callable[[], BinaryIO]) -> Artifact:
+    """The bytes are hashed while they are written under a temporary name, so what is moved is what was hashed.
+
+    A reader never sees half a file. What lies there with other bytes is damaged, and is replaced.
     """
-    with _telling(f"{path} cannot be stored under {_shown(root)}"):
+    with _telling(f"{name} cannot be stored under {_shown(root)}"):
         filesystem, folder = _opened(root)
         folder = folder.rstrip("/")
         temporary = f"{folder}/incoming/{uuid.uuid4().hex}"
         _make_folder(filesystem, f"{folder}/incoming")
         try:
-            with path.open("rb") as source, filesystem.open(temporary, "wb") as target:
+            with content() as source, filesystem.open(temporary, "wb") as target:
                 sha256, size = _copy(source, target.write)
-            place = f"{folder}/sha256/{sha256[:2]}"
-            final = f"{place}/{sha256}"
+            final = _place(folder, sha256)
             if not _holds(filesystem, final, sha256, size):
-                _make_folder(filesystem, place)
+                _make_folder(filesystem, final.rpartition("/")[0])
                 filesystem.mv(temporary, final)
         finally:
             if filesystem.exists(temporary):
@@ -80,6 +117,10 @@ def fetch(uri: str, sha256: str, size: int, into: Path) -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     return final
+
+
+def _place(folder: str, sha256: str) -> str:
+    return f"{folder.rstrip('/')}/sha256/{sha256[:2]}/{sha256}"
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from bighead.events.log import end_offsets, follow, read_log
 from bighead.events.message import Message
 from bighead.events.topics import FEATURES_EVENTS, topic_name
 from bighead.features.catalog import Catalog, evolve
+from bighead.features.served import ServedDefinitions, served_definitions
 
 _log = logging.getLogger(__name__)
 
@@ -20,6 +21,15 @@ def read_catalog(settings: Settings, codec: Codec) -> Catalog:
     for message in read_log(settings, topic_name(settings.topic_prefix, FEATURES_EVENTS)):
         catalog = _after(catalog, codec, message)
     return catalog
+
+
+def read_served(settings: Settings) -> ServedDefinitions:
+    """The definitions that are served as of now, with which training data is compared."""
+    codec = Codec(settings.schema_registry)
+    try:
+        return served_definitions(read_catalog(settings, codec))
+    finally:
+        codec.close()
 
 
 class CatalogFollower:

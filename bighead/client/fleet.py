@@ -7,8 +7,8 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Self
 
 import redis
 
@@ -17,6 +17,7 @@ from bighead.config import Settings
 from bighead.errors import StoreError
 from bighead.events.base import Event
 from bighead.events.types import ModelLoaded, ModelLoadFailed, ModelSwapped
+from bighead.registry.state import PRODUCTION
 
 TTL_S = 5
 """A server that was not heard of for so long is not there."""
@@ -28,17 +29,26 @@ _TIMEOUT_S = 2.0
 class Heartbeat:
     """What a server says of itself. at_ms: by its own clock.
 
-    live: for each model the version that answers there, and the last command that was followed.
+    live: for each model the version that answers there, and the last command that was followed. environment: the one
+    whose deployments it follows.
     """
 
     server: str
     address: str
     live: Mapping[str, Sequence[int | str]]
     at_ms: int
+    environment: str = PRODUCTION
+
+    @classmethod
+    def of(cls, server: str, said: str | bytes) -> Self:
+        """What a server said. One of a later release may say more, which does not count."""
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in json.loads(said).items() if name in known} | {"server": server})
 
     def commands(self, prefix: str) -> list[tuple[Any, ...]]:
         """What tells the online store; within TTL_S it has to be told again."""
-        said = json.dumps({"address": self.address, "live": dict(self.live), "at_ms": self.at_ms})
+        about = {"address": self.address, "at_ms": self.at_ms, "environment": self.environment}
+        said = json.dumps(about | {"live": dict(self.live)})
         return [("SET", _key(prefix, self.server), said, "EX", TTL_S), ("SADD", _names(prefix), self.server)]
 
 
@@ -47,8 +57,11 @@ def farewell(prefix: str, server: str) -> list[tuple[Any, ...]]:
     return [("DEL", _key(prefix, server)), ("SREM", _names(prefix), server)]
 
 
-def live_servers(settings: Settings) -> list[Heartbeat]:
-    """The servers that are ready, by name. Raises StoreError where the online store does not say."""
+def live_servers(settings: Settings, environment: str | None = None) -> list[Heartbeat]:
+    """The servers of an environment (None: of any) that are ready, by name.
+
+    Raises StoreError where the online store does not say.
+    """
     prefix = settings.topic_prefix
     try:
         with contextlib.closing(client_of(settings.redis, _TIMEOUT_S)) as client:
@@ -60,7 +73,8 @@ def live_servers(settings: Settings) -> list[Heartbeat]:
                 store.srem(_names(prefix), *gone)  # one that lives after all says so again at once
     except redis.RedisError as error:
         raise StoreError(f"the online store does not say which model servers live: {error}") from error
-    return [Heartbeat(server=name, **json.loads(beat)) for name, beat in beats.items() if beat is not None]
+    found = [Heartbeat.of(name, beat) for name, beat in beats.items() if beat is not None]
+    return [beat for beat in found if environment in (None, beat.environment)]
 
 
 def _names(prefix: str) -> str:

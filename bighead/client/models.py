@@ -1,4 +1,4 @@
-"""Commands to the registry and their answers; what it knows of models, folded from the log.
+"""Commands to the registry and their answers.
 
 Knows Kafka through the log and the publisher. Nothing sleeps: an answer is an event, followed from the end of the log
 as it was before the command was sent.
@@ -15,14 +15,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bighead import artifacts
 from bighead.client.fleet import Fleet, ServerAnswer, live_servers
+from bighead.client.model_reads import ModelReads
 from bighead.client.publish import Publisher
 from bighead.clock import wall_clock_ms
 from bighead.config import Settings
-from bighead.errors import ArtifactError, CommandRefused, DeadlineExceeded, ModelError, StoreError, UnknownModel
+from bighead.errors import ArtifactError, CommandRefused, DeadlineExceeded, ModelError, StoreError
 from bighead.events.base import Event
 from bighead.events.codec import Codec
-from bighead.events.log import follow, read_log
-from bighead.events.topics import MODELS_COMMANDS, MODELS_EVENTS, SERVING_EVENTS, topic_name
+from bighead.events.log import follow
+from bighead.events.topics import MODELS_COMMANDS, topic_name
 from bighead.events.types import (
     CommandRejected,
     DeploymentChanged,
@@ -33,15 +34,14 @@ from bighead.events.types import (
     RetireModel,
     RollBack,
     RolledBack,
-    ServerStopped,
     SetSegments,
     SetTraffic,
     TrafficArm,
 )
-from bighead.registry import REGISTRY_EVENTS, Command, ModelState, RegistryEvent
+from bighead.registry import REGISTRY_EVENTS, Command, RegistryEvent
+from bighead.registry.checks import within
 from bighead.registry.manifest import signed
-from bighead.registry.suggestions import did_you_mean
-from bighead.registry.views import VIEWED_EVENTS, Change, ModelView, project
+from bighead.registry.state import PRODUCTION
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,7 @@ class Deployed:
     version: int
     previous_version: int | None
     command_id: str
+    environment: str = PRODUCTION
     server: str | None = None
     steps: Mapping[str, float] = field(default_factory=dict)
     swap_us: int | None = None
@@ -71,7 +72,8 @@ class Deployed:
             names = ", ".join(answer.server for answer in others) or "any server"
             raise DeadlineExceeded(
                 f"version {self.version} of {self.model!r} is deployed, but within {timeout_s:g} s no report came from "
-                f"{names}; servers that answer with it: {there}; is the model server running (`bighead status`)?"
+                f"{names}{within(self.environment)}; servers that answer with it: {there}; is the "
+                f"model server running (`bighead status`)?"
             )
         return self
 
@@ -84,11 +86,14 @@ def _said(deployed: Deployed, answer: ServerAnswer) -> str:
     return f"{answer.server} could not load {what}: {answer.error}. {kept} answers"
 
 
-class ModelsClient:
-    """What a person or a program asks of the registry, in the name of `actor`.
+class ModelsClient(ModelReads):
+    """What a person or a program asks of the registry, in the name of `actor` (None: that of the settings).
+
+    Commands are about one `environment` (None: that of the settings); versions are common to all.
 
     A command that is not answered within `timeout_s` raises DeadlineExceeded and stays in the log: it may be decided
-    later. One that is refused raises CommandRefused with the registry's reason.
+    later. One that is refused raises CommandRefused with the registry's reason. A command with an `expected_revision`
+    is refused where the model has another one: somebody changed it since its sender looked.
     """
 
     def __init__(
@@ -96,18 +101,17 @@ class ModelsClient:
         settings: Settings,
         actor: str | None = None,
         *,
+        environment: str | None = None,
         timeout_s: float = 30.0,
         clock_ms: Callable[[], int] = wall_clock_ms,
     ) -> None:
-        self._settings = settings
+        super().__init__(settings, Codec(settings.schema_registry))
         self._actor = actor or settings.actor
+        self._environment = environment or settings.environment
         self._timeout_s = timeout_s
         self._clock_ms = clock_ms
-        self._codec = Codec(settings.schema_registry)
         self._publisher = Publisher(settings, "bighead/client", codec=self._codec)
         self._commands = topic_name(settings.topic_prefix, MODELS_COMMANDS)
-        self._events = topic_name(settings.topic_prefix, MODELS_EVENTS)
-        self._serving = topic_name(settings.topic_prefix, SERVING_EVENTS)
 
     def register(
         self,
@@ -142,7 +146,16 @@ class ModelsClient:
             case other:
                 raise unexpected(command, other)
 
-    def deploy(self, model: str, version: int | None, reason: str, wait: bool = True, check: bool = True) -> Deployed:
+    def deploy(
+        self,
+        model: str,
+        version: int | None,
+        reason: str,
+        wait: bool = True,
+        check: bool = True,
+        *,
+        expected_revision: int | None = None,
+    ) -> Deployed:
         """Makes a version live (None: the newest that is not retired); `wait`: until all live servers answer with it.
 
         With `check` raises ModelError when one could not load it: the version before it keeps answering there; and
@@ -153,6 +166,8 @@ class ModelsClient:
             command_id=new_id(),
             model=model,
             version=number,
+            environment=self._environment,
+            expected_revision=expected_revision,
             actor=self._actor,
             reason=reason,
             at_ms=self._clock_ms(),
@@ -160,13 +175,22 @@ class ModelsClient:
         return self._deploy(command, wait, check)
 
     def rollback(
-        self, model: str, reason: str, version: int | None = None, wait: bool = True, check: bool = True
+        self,
+        model: str,
+        reason: str,
+        version: int | None = None,
+        wait: bool = True,
+        check: bool = True,
+        *,
+        expected_revision: int | None = None,
     ) -> Deployed:
         """Returns to the version before the live one, or to a named one that was live before."""
         command = RollBack(
             command_id=new_id(),
             model=model,
             version=version,
+            environment=self._environment,
+            expected_revision=expected_revision,
             actor=self._actor,
             reason=reason,
             at_ms=self._clock_ms(),
@@ -183,6 +207,7 @@ class ModelsClient:
         labels: Mapping[str, int] | None = None,
         unit: str | None = None,
         salt: str = "",
+        expected_revision: int | None = None,
     ) -> None:
         """Divides a model's requests among versions, in percent, until the next deployment.
 
@@ -199,13 +224,23 @@ class ModelsClient:
                 labels=dict(labels or {}),
                 unit=unit,
                 salt=salt,
+                environment=self._environment,
+                expected_revision=expected_revision,
                 actor=self._actor,
                 reason=reason,
                 at_ms=self._clock_ms(),
             )
         )
 
-    def set_segments(self, model: str, versions: Mapping[str, int], keys: Collection[str], reason: str) -> None:
+    def set_segments(
+        self,
+        model: str,
+        versions: Mapping[str, int],
+        keys: Collection[str],
+        reason: str,
+        *,
+        expected_revision: int | None = None,
+    ) -> None:
         """Partitions a model: `key=value` segments are answered by versions of their own; none: no longer partitioned.
 
         keys: those of the segments, the finest first. A row is answered by the first of its segments that there is,
@@ -217,87 +252,68 @@ class ModelsClient:
                 model=model,
                 keys=tuple(keys),
                 versions=versions,
+                environment=self._environment,
+                expected_revision=expected_revision,
                 actor=self._actor,
                 reason=reason,
                 at_ms=self._clock_ms(),
             )
         )
 
-    def retire(self, model: str, reason: str, version: int | None = None) -> None:
+    def retire(
+        self, model: str, reason: str, version: int | None = None, *, expected_revision: int | None = None
+    ) -> None:
         """Takes a version out of use for good, or (None) every version of the model."""
         self.ask(
             RetireModel(
                 command_id=new_id(),
                 model=model,
                 version=version,
+                expected_revision=expected_revision,
                 actor=self._actor,
                 reason=reason,
                 at_ms=self._clock_ms(),
             )
         )
 
-    def ls(self) -> list[ModelView]:
-        """Every model that has a version, by name."""
-        return [view for _, view in sorted(self._views().items()) if view.state.versions]
-
-    def show(self, model: str, as_of_ms: int | None = None) -> ModelView:
-        """One model, now or as it was at a time."""
-        views = self._views(as_of_ms)
-        if model in views and views[model].state.versions:
-            return views[model]
-        known = [name for name, view in views.items() if view.state.versions]
-        raise UnknownModel(f"no model is named {model!r}{did_you_mean(model, known)}; `bighead models ls` lists them")
-
-    def history(self, model: str) -> tuple[Change, ...]:
-        """Everything that was asked of a model, the oldest first, refused commands included."""
-        return self.show(model).history
-
-    def newest(self, model: str) -> int:
-        """The newest version that is not retired."""
-        versions = [version.number for version in self.show(model).state.versions if version.retired is None]
-        if not versions:
-            raise UnknownModel(f"every version of {model!r} is retired; register a new one")
-        return versions[-1]
-
     def ask(self, command: Command) -> RegistryEvent:
         """Sends a command; the first event that it led to."""
-        with self._sent(command) as log:
-            return self._answer(command, log)
+        return self.carry_out(command)[0]
 
-    def _views(self, as_of_ms: int | None = None) -> dict[str, ModelView]:
-        views: dict[str, ModelView] = {}
-        for topic in (self._events, self._serving):
-            for message, event in self._codec.decoded(read_log(self._settings, topic)):
-                if not isinstance(event, VIEWED_EVENTS) or (as_of_ms is not None and event.at_ms > as_of_ms):
-                    continue
-                for model in list(views) if isinstance(event, ServerStopped) else [event.model]:
-                    view = views.get(model, ModelView(ModelState(model)))
-                    views[model] = project(view, event, message.position)
-        return views
-
-    def _deploy(self, command: DeployModel | RollBack, wait: bool, check: bool) -> Deployed:
-        fleet = Fleet(command.model, lambda: live_servers(self._settings))
+    def carry_out(self, command: Command, wait: bool = False) -> tuple[RegistryEvent, tuple[ServerAnswer, ...]]:
+        """Sends a command; the first event that it led to. With `wait`, where that changes what is live, also what each
+        live model server of its environment made of it.
+        """
+        there = self._environment if isinstance(command, RegisterModel | RetireModel) else command.environment
+        fleet = Fleet(command.model, lambda: live_servers(self._settings, there))
         with self._sent(command, fleet.is_settled) as log:
-            match self._answer(command, log, fleet.hear):
-                case DeploymentChanged(version=version, previous_version=previous):
-                    changed = Deployed(command.model, version, previous, command.command_id)
-                case RolledBack(version=version, from_version=previous):
-                    changed = Deployed(command.model, version, previous, command.command_id)
-                case other:
-                    raise unexpected(command, other)
-            if not wait:
-                return changed
-            fleet.follow(changed.command_id, changed.version)
+            event = self._answer(command, log, fleet.hear)
+            if not wait or not isinstance(event, DeploymentChanged | RolledBack):
+                return event, ()
+            fleet.follow(event.command_id, event.version)
             try:
-                for event in log:
-                    fleet.hear(event)
+                for heard in log:
+                    fleet.hear(heard)
             except StoreError as error:
                 raise StoreError(
-                    f"version {changed.version} of {changed.model!r} is deployed, but not known is which servers "
+                    f"version {event.version} of {event.model!r} is deployed, but not known is which servers "
                     f"answer with it: {error}"
                 ) from error
-        first = next((answer for answer in fleet.answers if answer.serves), None)
-        outcome = replace(changed, servers=fleet.answers)
+        return event, fleet.answers
+
+    def _deploy(self, command: DeployModel | RollBack, wait: bool, check: bool) -> Deployed:
+        event, servers = self.carry_out(command, wait)
+        match event:
+            case DeploymentChanged(version=version, previous_version=previous):
+                changed = Deployed(command.model, version, previous, command.command_id, self._environment)
+            case RolledBack(version=version, from_version=previous):
+                changed = Deployed(command.model, version, previous, command.command_id, self._environment)
+            case other:
+                raise unexpected(command, other)
+        if not wait:
+            return changed
+        first = next((answer for answer in servers if answer.serves), None)
+        outcome = replace(changed, servers=servers)
         if first is not None:
             outcome = replace(outcome, server=first.server, steps=first.steps, swap_us=first.swap_us)
         return outcome.require_all(self._timeout_s) if check else outcome

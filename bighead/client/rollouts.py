@@ -31,6 +31,7 @@ class RolloutsClient(ModelsClient):
         rules: Sequence[RolloutRule] = (),
         unit: str | None = None,
         salt: str = "",
+        expected_revision: int | None = None,
     ) -> RolloutStarted:
         """Gives a version (None: the newest) growing shares of the traffic, and makes it live after the last stage.
 
@@ -45,6 +46,8 @@ class RolloutsClient(ModelsClient):
             rules=tuple(rules),
             unit=unit,
             salt=salt,
+            environment=self._environment,
+            expected_revision=expected_revision,
             actor=self._actor,
             reason=reason,
             at_ms=self._clock_ms(),
@@ -55,12 +58,16 @@ class RolloutsClient(ModelsClient):
             case other:
                 raise unexpected(command, other)
 
-    def stop(self, model: str, reason: str, rollout_id: str | None = None) -> RolloutEnded:
+    def stop(
+        self, model: str, reason: str, rollout_id: str | None = None, *, expected_revision: int | None = None
+    ) -> RolloutEnded:
         """Ends a roll-out (None: the one under way) and gives all traffic back to the live version."""
         command = StopRollout(
             command_id=new_id(),
             model=model,
             rollout_id=rollout_id,
+            environment=self._environment,
+            expected_revision=expected_revision,
             actor=self._actor,
             reason=reason,
             at_ms=self._clock_ms(),

@@ -7,6 +7,7 @@ tells whoever listens on the channel named like the topic's key.
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from bighead.client.store import client_of, marks_key
 from bighead.config import Settings
@@ -18,11 +19,12 @@ from bighead.features.tiles import visible_key
 class Visibility:
     """Answers whether the online store reflects given positions of source topics."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, store_timeout_s: float | None = None) -> None:
+        """store_timeout_s: how long one operation of the store may take; with one, nobody can `wait`."""
         self._prefix = settings.topic_prefix
         self._state_partitions = settings.partitions
         self._url = settings.redis
-        self._redis = client_of(settings.redis)
+        self._redis = client_of(settings.redis, store_timeout_s)
 
     def wait(self, positions: Iterable[Position], timeout_s: float = 30.0) -> None:
         """Returns when the tiles of every group reflect all of `positions`; raises NotReady after `timeout_s`."""
@@ -55,6 +57,11 @@ class Visibility:
         for (_, source), mark in zip(fields, marks, strict=True):
             reached[source] = min(reached.get(source, 2**63), int(mark or 0))
         return reached
+
+    def newest_ms(self, topic: str) -> int | None:
+        """The time of the newest event of a source topic that is visible; None where none is."""
+        marks: dict[Any, Any] = self._redis.hgetall(self._key(topic))
+        return max((int(mark) for name, mark in marks.items() if name.startswith(b"latest:")), default=None)
 
     def _key(self, topic: str) -> str:
         return marks_key(self._url, visible_key(self._prefix, topic))

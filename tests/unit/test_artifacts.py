@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bighead.artifacts import CHUNK_BYTES, Artifact, fetch, put
+from bighead.artifacts import CHUNK_BYTES, Artifact, fetch, put, put_bytes, read
 from bighead.errors import ArtifactError
 
 CONTENT = b"onnx" * CHUNK_BYTES
@@ -92,3 +92,22 @@ def test_any_fsspec_store_will_do(model: Path, tmp_path: Path) -> None:
     artifact = put("memory://artifacts", model)
     assert artifact.uri.startswith("memory://")
     assert fetch(artifact.uri, artifact.sha256, artifact.size, tmp_path / "into").read_bytes() == CONTENT
+
+
+def test_bytes_are_stored_like_a_file_and_read_by_their_sha256(model: Path, root: Path) -> None:
+    artifact = put_bytes(str(root), "model", CONTENT)
+    assert put(str(root), model) == artifact
+    assert read(str(root), artifact.sha256, artifact.size) == CONTENT
+
+
+@pytest.mark.parametrize("damaged", [CONTENT[:-1], CONTENT[:-1] + b"X", CONTENT + b"X", b""])
+def test_other_bytes_are_not_read(damaged: bytes, root: Path) -> None:
+    artifact = put_bytes(str(root), "model", CONTENT)
+    stored(artifact).write_bytes(damaged)
+    with pytest.raises(ArtifactError, match=f"expected SHA-256 {artifact.sha256}, {artifact.size} bytes; received"):
+        read(str(root), artifact.sha256, artifact.size)
+
+
+def test_bytes_that_are_not_there_are_named(root: Path) -> None:
+    with pytest.raises(ArtifactError, match=f"does not give the 4 bytes with the SHA-256 {'ab' * 32}"):
+        read(str(root), "ab" * 32, 4)

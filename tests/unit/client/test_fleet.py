@@ -103,3 +103,10 @@ def test_the_outcome_says_who_answers_and_who_does_not() -> None:
 
 def outcome(*servers: ServerAnswer) -> Deployed:
     return Deployed("delay", 2, 1, "c2", servers=servers)
+
+
+def test_a_heartbeat_of_another_release_is_read() -> None:
+    (_, _, said, *_), _ = beat("a").commands("bighead")
+    assert Heartbeat.of("a", said) == beat("a")
+    assert Heartbeat.of("a", said[:-1] + ', "zone": "eu"}') == beat("a")
+    assert Heartbeat.of("a", '{"address": "x", "live": {}, "at_ms": 1}').environment == "production"
