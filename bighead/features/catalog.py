@@ -19,7 +19,7 @@ from bighead.events.types import (
     JoinRetired,
 )
 from bighead.features.compiled import CompiledGroup, CompiledJoin, group_of_json, join_of_json
-from bighead.features.definition import join_from_json
+from bighead.features.definition import Join, join_from_json
 from bighead.features.plan import GroupPlan
 
 PYTHON, FLINK = "python", "flink"
@@ -49,9 +49,17 @@ class JoinEpoch:
     definition: str
     hash: str
 
+    @cached_property
+    def said(self) -> Join:
+        """The definition as it was written, its groups by name; raises DefinitionError where it is none."""
+        try:
+            return join_from_json(json.loads(self.definition))
+        except (ValueError, KeyError, TypeError) as error:
+            raise DefinitionError(f"{self.definition[:80]!r} is no definition of a Join: {error!r}") from error
+
     def group_names(self) -> list[str]:
         """The names of the groups that it reads."""
-        return [part.group_name for part in join_from_json(json.loads(self.definition)).as_parts()]
+        return [part.group_name for part in self.said.as_parts()]
 
 
 @dataclass(frozen=True)
@@ -120,6 +128,7 @@ def evolve(catalog: Catalog, event: Event) -> Catalog:
             return replace(catalog, groups={**catalog.groups, place: replace(catalog.groups[place], cut_ms=cut_ms)})
         case JoinApplied():
             one_join = JoinEpoch(event.epoch, event.definition, event.definition_hash)
+            one_join.group_names()  # one that is no definition would be in the way of every question about its groups
             return replace(catalog, joins={**catalog.joins, event.join: one_join})
         case GroupRetired():
             retired = {

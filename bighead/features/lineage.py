@@ -3,7 +3,7 @@
 Pure. Only what answers is in it: active epochs of groups, applied Joins, and registered versions of models.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -74,6 +74,27 @@ class Lineage:
         """What a node feeds, with its distance, each once."""
         return _walk(node, self._feeds)
 
+    def between(self, kinds: Collection[Kind]) -> tuple[tuple[Node, Node], ...]:
+        """The edges that are left where only nodes of some kinds are looked at: others between them are passed over.
+
+        An edge beside a way of two edges is left out.
+        """
+        found: dict[tuple[Node, Node], None] = {}
+        for node in dict.fromkeys(one for edge in self.edges for one in edge if one.kind in kinds):
+            seen, waiting = {node}, list(self._feeds.get(node, []))
+            while waiting:
+                other = waiting.pop()
+                if other in seen:
+                    continue
+                seen.add(other)
+                if other.kind in kinds:
+                    found[node, other] = None
+                else:
+                    waiting += self._feeds.get(other, [])
+        fed = _by_first(found)
+        beside = {(first, third) for first, second in found for third in fed.get(second, [])}
+        return tuple(edge for edge in found if edge not in beside)
+
     @cached_property
     def _feeds(self) -> dict[Node, list[Node]]:
         return _by_first(self.edges)
@@ -95,6 +116,17 @@ def lineage_of(catalog: Catalog, models: Iterable[ModelUse]) -> Lineage:
         edges[Node(Kind.JOIN, use.join), model] = None
         edges |= dict.fromkeys((Node(Kind.OUTPUT, f"{use.join}.{column}"), model) for column in use.columns)
     return Lineage(tuple(edges))
+
+
+def around(catalog: Catalog, name: str) -> Catalog:
+    """As much of a catalog as the lineage of one group or Join needs: its groups, and the Joins that read it."""
+    if name in catalog.joins:
+        joins = {name: catalog.joins[name]}
+    else:
+        joins = {join: catalog.joins[join] for join in catalog.readers(name)}
+    groups = {name, *(group for one in joins.values() for group in one.group_names())}
+    active = {group: epoch for group, epoch in catalog.active.items() if group in groups}
+    return Catalog({(group, epoch): catalog.groups[group, epoch] for group, epoch in active.items()}, active, joins)
 
 
 def _group_edges(group: CompiledGroup) -> Iterator[tuple[Node, Node]]:

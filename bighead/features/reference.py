@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from bighead.features.compiled import Cell, CompiledGroup, CompiledJoin, Feature
 from bighead.features.definition import Accuracy
@@ -17,8 +17,7 @@ from bighead.features.types import clean
 Args: TypeAlias = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Input:
+class Input(NamedTuple):
     """One input of an operation: its place in the log's order, its bucket, and -1 as sign where it is taken back."""
 
     order: tuple[int, int, int, int]
@@ -92,11 +91,11 @@ def _feature(group: CompiledGroup, feature: Feature, args: Args, events: list[So
     cell = group.cells[feature.cell]
     if group.definition.accuracy is Accuracy.SNAPSHOT:
         query_ms = query_ms // 86_400_000 * 86_400_000
+    start_ms = None if feature.window is None else _window_start_ms(feature.window.length_ms, query_ms)
     found: list[Input] = []
     for event in events:
         time_ms = event.record[group.definition.source.time]
-        after_start = feature.window is None or time_ms >= _window_start_ms(feature.window.length_ms, query_ms)
-        if after_start and time_ms < query_ms:
+        if (start_ms is None or time_ms >= start_ms) and time_ms < query_ms:
             found += _inputs(group, cell, event, time_ms)
     if cell.bucket is None and not cell.kind.is_map:
         return _answer(cell.op, args, found)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, TypeAlias
 
-from bighead.errors import DefinitionError
+from bighead.errors import DefinitionError, InvalidInput
 
 Scalar: TypeAlias = bool | int | float | str
 """One non-null value of a column."""
@@ -109,6 +109,22 @@ def text_of(value: Scalar) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return value if isinstance(value, str) else str(value)
+
+
+def value_of(name: str, text: str, kind: ValueType) -> Scalar:
+    """The inverse of `text_of`; raises InvalidInput naming the column where the text is none of its type."""
+    try:
+        match kind:
+            case ValueType.LONG:
+                return int(text)
+            case ValueType.DOUBLE:
+                return float(text)
+            case ValueType.BOOLEAN:
+                return {"true": True, "false": False}[text]
+            case _:
+                return text
+    except (ValueError, KeyError):
+        raise InvalidInput(f"{name!r} is {kind}; received {text!r}") from None
 
 
 def avro_type(kind: ValueType) -> Any:

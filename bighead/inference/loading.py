@@ -9,7 +9,7 @@ import logging
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -59,6 +59,15 @@ _RUN_ERRORS = (
 
 Run = Callable[[Mapping[str, Array]], list[Array]]
 Trial = Callable[[Path, ModelRecord], int]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedFile:
+    """An ONNX file that nothing has vouched for yet: what it takes and gives, and how to run it."""
+
+    inputs: tuple[Column, ...]
+    outputs: tuple[Column, ...]
+    run: Run
 
 
 class LoadFailed(ArtifactError):
@@ -116,6 +125,14 @@ def return_memory() -> None:
         trim(0)
 
 
+def open_file(path: Path) -> OpenedFile:
+    """A file that `check_file` has passed; raises ArtifactError for inputs or outputs that are no tensors."""
+    session = _open(path)
+    inputs, outputs = _inputs(session), _outputs(session)
+    signature = Signature(tuple(inputs), tuple(outputs))
+    return OpenedFile(signature.inputs, signature.outputs, _runner(path.name, 0, session, signature))
+
+
 def prove(name: str, version: int, path: Path, record: ModelRecord, steps: Steps) -> LoadedModel:
     """A verified file as a model that answers its golden rows."""
     with steps.step("load"):
@@ -153,6 +170,13 @@ def _check_room(needed: int, room_bytes: int | None) -> None:
             f"it needs {needed / _MB:.0f} MB of memory and {max(0, room_bytes) / _MB:.0f} MB of the budget are left; "
             "raise BIGHEAD_MODEL_MEMORY_MB, or take another model out of use"
         )
+
+
+def _open(path: Path) -> ort.InferenceSession:
+    try:
+        return _session(path)
+    except _RUN_ERRORS as error:
+        raise ArtifactError(f"{path.name} cannot be opened: {error}") from error
 
 
 def _session(path: Path) -> ort.InferenceSession:

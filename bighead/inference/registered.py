@@ -12,8 +12,9 @@ from bighead.events.codec import Codec
 from bighead.events.log import read_log
 from bighead.events.topics import MODELS_EVENTS, topic_name
 from bighead.events.types import ModelRecord
+from bighead.registry.checks import within
 from bighead.registry.deployments import Deployments
-from bighead.registry.state import REGISTRY_EVENTS, ModelState, Version
+from bighead.registry.state import PRODUCTION, REGISTRY_EVENTS, ModelState, Version
 from bighead.registry.suggestions import did_you_mean
 
 
@@ -27,7 +28,7 @@ class Registered:
 
 
 def registered(settings: Settings, name: str, wanted: int | str | None = None) -> Registered:
-    """The version of that number or label, or (None) the live one, as the log says now.
+    """The version of that number or label, or (None) the live one, as the log says now of the settings' environment.
 
     Raises UnknownModel with what there is instead, and PlatformError where the log cannot be read.
     """
@@ -38,16 +39,18 @@ def registered(settings: Settings, name: str, wanted: int | str | None = None) -
                 deployments = deployments.apply(event)
     finally:
         codec.close()
-    return chosen(deployments.models, name, wanted)
+    return chosen(deployments.models, name, wanted, settings.environment)
 
 
-def chosen(models: Mapping[str, ModelState], name: str, wanted: int | str | None) -> Registered:
-    """The version that is meant; raises UnknownModel where there is none, or where it was retired."""
+def chosen(
+    models: Mapping[str, ModelState], name: str, wanted: int | str | None, environment: str = PRODUCTION
+) -> Registered:
+    """The version that is meant in an environment; raises UnknownModel where there is none, or where it was retired."""
     state = models.get(name)
     if state is None or not state.versions:
         known = [other for other, one in models.items() if one.versions]
         raise UnknownModel(f"no model is named {name!r}{did_you_mean(name, known)}; `bighead models ls` lists them")
-    found = _found(state, wanted)
+    found = _found(state, environment, wanted)
     if found.retired is not None:
         stamp = found.retired
         raise UnknownModel(
@@ -56,17 +59,21 @@ def chosen(models: Mapping[str, ModelState], name: str, wanted: int | str | None
     return Registered(name, found.number, found.record)
 
 
-def _found(state: ModelState, wanted: int | str | None) -> Version:
-    number = state.live if wanted is None else wanted
-    if wanted is None and state.segments is not None:
+def _found(state: ModelState, environment: str, wanted: int | str | None) -> Version:
+    slot = state.slot(environment)
+    number = slot.live if wanted is None else wanted
+    if wanted is None and slot.segments is not None:
         raise UnknownModel(
-            f"model {state.name!r} answers by {', '.join(state.segments.keys)}, segments with versions of their own; "
+            f"model {state.name!r} answers by {', '.join(slot.segments.keys)}, segments with versions of their own; "
             f"name one: {_usable(state)}"
         )
     if number is None:
-        raise UnknownModel(f"no version of model {state.name!r} is deployed; deploy one, or name one: {_usable(state)}")
+        raise UnknownModel(
+            f"no version of model {state.name!r} is deployed{within(environment)}; deploy one, or name one: "
+            f"{_usable(state)}"
+        )
     if isinstance(number, str):
-        labels = state.traffic.labels if state.traffic else {}
+        labels = slot.labelled
         if number not in labels:
             known = ", ".join(sorted(labels)) or "none"
             raise UnknownModel(

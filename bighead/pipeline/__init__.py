@@ -7,6 +7,27 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before the first import o
 from bighead.pipeline.export import export
 from bighead.pipeline.parity import Parity, ProvenModel, prove
 from bighead.pipeline.record import model_record, save
+from bighead.pipeline.splits import RandomSplitWarning, Split, at_random, by_time
 from bighead.pipeline.tensors import feature, request
+from bighead.pipeline.training_set import ColumnSource, Task, TrainingSet
+from bighead.pipeline.wrapped import FittedPipeline, Pipeline
 
-__all__ = ["Parity", "ProvenModel", "export", "feature", "model_record", "prove", "request", "save"]
+__all__ = [
+    "ColumnSource",
+    "FittedPipeline",
+    "Parity",
+    "Pipeline",
+    "ProvenModel",
+    "RandomSplitWarning",
+    "Split",
+    "Task",
+    "TrainingSet",
+    "at_random",
+    "by_time",
+    "export",
+    "feature",
+    "model_record",
+    "prove",
+    "request",
+    "save",
+]

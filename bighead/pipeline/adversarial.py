@@ -1,82 +1,108 @@
 """Rows made to hurt a conversion: nulls, unseen categories, values beside the thresholds, huge and tiny numbers."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.pipeline import Pipeline
 
 from bighead.events.types import Tensor
-from bighead.pipeline import trees
 from bighead.pipeline.tensors import DATATYPES, FLOATS
+from bighead.pipeline.thresholds import beside_thresholds
 
-STRINGS = {"empty string": "", "unseen category": "~never seen~", "not ascii": "Zürich ✈", "blank": " "}
+STRINGS = {
+    "empty string": "",
+    "unseen category": "~never seen~",
+    "not ascii": "Zürich ✈",
+    "blank": " ",
+    "control characters": "a\tb\nc\r",
+    "combining accent": "Zu\u0308rich",
+    "long string": "x" * 1000,
+}
+_TEXTS: dict[str, Callable[[str], str]] = {
+    "upper case": str.upper,
+    "lower case": str.lower,
+    "title case": str.title,
+    "surrounded by blanks": lambda text: f" {text} ",
+    "an accent after it": lambda text: f"{text}é",
+    "not ascii before it": lambda text: f"ß{text}",
+    "an apostrophe in it": lambda text: f"{text[:2]}'{text[2:]}",
+    "a hyphen in it": lambda text: f"{text[:2]}-{text[2:]}",
+    "twice": lambda text: f"{text} {text}",
+    "a dotted capital I in it": lambda text: text.replace("i", "İ"),
+}
 SAMPLED_VALUES = 200  # per column, to be tried one ulp up and down
+SAMPLED_STRINGS = 20
+LARGE = 1e6  # times what occurred
+BEYOND_NUMBERS = frozenset({"infinity", "minus infinity", "huge", "huge negative"})
+"""Kinds that a pipeline may have no answer to: scikit-learn refuses what overflows."""
 
-Change = tuple[str, str, Any]  # kind, column, value
+
+class Change(NamedTuple):
+    """One column of a row gets a value; a change of no column is of all that can be missing."""
+
+    kind: str
+    column: str
+    value: Any
 
 
-def rows(pipeline: Pipeline, inputs: Sequence[Tensor], occurred: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Typed rows, each an occurred row with one column changed (the first ones: with all), and the kind of each."""
+def rows(estimator: Any, inputs: Sequence[Tensor], occurred: pd.DataFrame) -> tuple[pd.DataFrame, list[Change]]:
+    """Typed rows, each an occurred row with one column changed (the first one: with all), and the change of each."""
     changes = [change for tensor in inputs for change in _changes(tensor, occurred)]
-    changes += _beside_thresholds(pipeline, inputs)
+    for name, values in beside_thresholds(estimator, inputs, occurred).items():
+        changes += _neighbours("a threshold", name, values)
     base = occurred.iloc[np.arange(len(changes)) % len(occurred)].reset_index(drop=True)
     for column in occurred.columns:
-        places = [place for place, (_, name, _) in enumerate(changes) if name == column]
+        places = [place for place, change in enumerate(changes) if change.column == column]
         values = base[column].to_numpy(copy=True)
-        values[places] = [changes[place][2] for place in places]
+        values[places] = [changes[place].value for place in places]
         base[column] = values
     empty = _empty_row(inputs, occurred)
-    return pd.concat([empty, base], ignore_index=True), ["all missing", *(kind for kind, _, _ in changes)]
-
-
-def one_of_each(made: pd.DataFrame, kinds: Sequence[str]) -> pd.DataFrame:
-    """The first row of each kind."""
-    return made.iloc[[kinds.index(kind) for kind in dict.fromkeys(kinds)]]
+    return pd.concat([empty, base], ignore_index=True), [Change("all missing", "", None), *changes]
 
 
 def _changes(tensor: Tensor, occurred: pd.DataFrame) -> list[Change]:
     name = tensor.name
     if tensor.type == "BYTES":
-        return [(kind, name, text) for kind, text in STRINGS.items()]
+        return [Change(kind, name, text) for kind, text in STRINGS.items()] + _texts(name, occurred[name])
+    if tensor.type == "INT64":
+        return [Change("zero", name, 0), Change("negative", name, -1), Change("large", name, 2**31)]
     if tensor.type not in FLOATS:
         return []
     dtype = DATATYPES[tensor.type].dtype
     limits = np.finfo(dtype)
+    seen = np.unique(occurred[name].dropna().to_numpy())
+    seen = seen[np.isfinite(seen)]
+    large = min(LARGE * max(1.0, float(np.abs(seen).max(initial=1.0))), float(np.finfo(np.float32).max) / 1e6)
     extremes = {
         "missing": np.nan,
+        "infinity": np.inf,
+        "minus infinity": -np.inf,
         "huge": limits.max,
         "huge negative": limits.min,
+        "large": large,
+        "large negative": -large,
         "tiny": limits.smallest_subnormal,
         "zero": 0.0,
         "negative zero": -0.0,
     }
-    seen = np.unique(occurred[name].dropna().to_numpy())
     sampled = seen[np.linspace(0, len(seen) - 1, min(SAMPLED_VALUES, len(seen))).astype(int)]
-    return [(kind, name, dtype(value)) for kind, value in extremes.items()] + _neighbours("a value", name, sampled)
+    return [Change(kind, name, dtype(value)) for kind, value in extremes.items()] + _neighbours(
+        "a value", name, sampled
+    )
 
 
-def _beside_thresholds(pipeline: Pipeline, inputs: Sequence[Tensor]) -> list[Change]:
-    """The thresholds of boosted trees, for the columns that reach the trees unchanged."""
-    model = pipeline[-1]
-    if not isinstance(model, HistGradientBoostingClassifier) or len(pipeline) < 2:
-        return []
-    names = [str(name).rpartition("__")[2] for name in pipeline[:-1].get_feature_names_out()]
-    dtypes = {tensor.name: DATATYPES[tensor.type].dtype for tensor in inputs if tensor.type in FLOATS}
-    changes: list[Change] = []
-    for feature, threshold in trees.thresholds(model):
-        name = names[feature]
-        if name in dtypes:
-            changes += _neighbours("a threshold", name, np.array([threshold], dtypes[name]))
-    return changes
+def _texts(name: str, values: pd.Series) -> list[Change]:
+    """Strings that occurred, written otherwise: what a tokenizer or a table of categories may take for the same."""
+    seen = [text for text in dict.fromkeys(values) if text]
+    few = seen[:: max(1, len(seen) // SAMPLED_STRINGS)][:SAMPLED_STRINGS]
+    return [Change(kind, name, write(text)) for kind, write in _TEXTS.items() for text in few]
 
 
 def _neighbours(what: str, name: str, values: Any) -> list[Change]:
     infinity = values.dtype.type(np.inf)
     return [
-        (kind, name, value)
+        Change(kind, name, value)
         for kind, moved in (
             (what, values),
             (f"{what} minus one ulp", np.nextafter(values, -infinity)),

@@ -6,38 +6,52 @@ Rows that occurred and rows made to hurt go through both; the worst difference g
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 import pandas as pd
-from sklearn.pipeline import Pipeline
 
 from bighead.errors import ModelError, ParityError
 from bighead.events.types import Signature, Tensor
 from bighead.pipeline import adversarial
-from bighead.pipeline.export import probability_type
-from bighead.pipeline.tensors import LABEL, PROBABILITY, frame, json_values, signature_of, tensors
+from bighead.pipeline.answering import Answered, answered
+from bighead.pipeline.causes import difference_told, run_failed
+from bighead.pipeline.conversion.graphs import opened
+from bighead.pipeline.conversion.operators import adds_single
+from bighead.pipeline.export import outputs_of
+from bighead.pipeline.outputs import NUMBERS, Answers, differences, is_decided
+from bighead.pipeline.tensors import LABEL, frame, json_values, tensors
+from bighead.pipeline.training_set import Task
 
 TOLERANCE = 1e-6
-GOLDEN_OCCURRED = 8
+SINGLE_TOLERANCE = 1e-5
+"""For models that themselves add up in float32, as XGBoost does."""
+GOLDEN_OCCURRED, MOST_GOLDEN = 8, 32
+_CHUNK = 20_000
 
 Scores = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Parity:
-    """What was measured: the largest difference in probability, on how many rows, and the row where it is."""
+    """What was measured: the largest difference, on how many rows, and the row where it is.
+
+    max_abs_diff: absolute up to 1, relative to the pipeline's answer beyond. unanswered: the kinds of rows to which
+    the pipeline itself has no answer, infinity for example, and what it says of them; the model's answer to them is
+    not compared.
+    """
 
     max_abs_diff: float
     tolerance: float
     rows: int
     worst: Mapping[str, Any]
     worst_kind: str
-    pipeline: float
-    onnx: float
+    pipeline: float | Sequence[float]
+    onnx: float | Sequence[float]
+    task: Task = Task.BINARY
+    unanswered: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """The form of the registry's record."""
@@ -46,12 +60,14 @@ class Parity:
                 "max_abs_diff": self.max_abs_diff,
                 "tolerance": self.tolerance,
                 "rows": self.rows,
+                "task": str(self.task),
                 "worst": {
                     "kind": self.worst_kind,
                     "inputs": self.worst,
                     "pipeline": self.pipeline,
                     "onnx": self.onnx,
                 },
+                "unanswered": dict(self.unanswered),
             }
         )
 
@@ -75,110 +91,136 @@ class Session:
     """An exported model on onnxruntime, one thread, as the server runs it."""
 
     def __init__(self, content: bytes, inputs: Sequence[Tensor]) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        self._session = opened(content)
         self._inputs = inputs
+        self._outputs = [output.name for output in self._session.get_outputs()]
 
-    def predict(self, rows: pd.DataFrame) -> tuple[Scores, npt.NDArray[np.int64]]:
-        """Probabilities and labels of typed rows (see `tensors.frame`), one call for all of them."""
-        probability, label = self._session.run([PROBABILITY, LABEL], tensors(self._inputs, rows))
-        return probability.ravel().astype(np.float64), label.ravel()
+    def predict(self, rows: pd.DataFrame) -> Answers:
+        """What it answers to typed rows (see `tensors.frame`), by output: [N] or [N, k]."""
+        parts = [self._run(rows.iloc[start : start + _CHUNK]) for start in range(0, max(1, len(rows)), _CHUNK)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in self._outputs}
 
     def predict_each(self, rows: pd.DataFrame) -> Scores:
-        """Probabilities by one call per row, as single requests get them: a batch may add up in another order."""
-        return np.array([self.predict(rows.iloc[[index]])[0][0] for index in range(len(rows))])
+        """The first output by one call per row, as single requests get them: a batch may add up in another order."""
+        first = self._outputs[0]
+        return np.array([self._run(rows.iloc[[index]])[first][0] for index in range(len(rows))])
+
+    def _run(self, rows: pd.DataFrame) -> Answers:
+        found = self._session.run(self._outputs, tensors(self._inputs, rows))
+        return {name: one[:, 0] if one.shape[1] == 1 else one for name, one in zip(self._outputs, found, strict=True)}
 
 
 def prove(
-    pipeline: Pipeline,
+    estimator: Any,
     content: bytes,
     inputs: Sequence[Tensor],
     rows: pd.DataFrame,
     *,
-    tolerance: float = TOLERANCE,
+    task: Task = Task.BINARY,
+    tolerance: float | None = None,
 ) -> ProvenModel:
-    """Compares pipeline and model on `rows` and on adversarial rows; raises ParityError beyond the tolerance."""
+    """Compares estimator and model on `rows` and on adversarial rows; raises ParityError beyond the tolerance.
+
+    tolerance: of the numbers that the task answers; by default `default_tolerance`. Labels have to be equal, except
+    where the numbers lie within the tolerance of another decision.
+    """
     if rows.empty:
         raise ModelError("parity needs rows to start from and received none; pass rows of the training set")
     occurred = frame(inputs, rows).reset_index(drop=True)
-    hurtful, kinds = adversarial.rows(pipeline, inputs, occurred)
+    hurtful, changes = adversarial.rows(estimator, inputs, occurred)
     everything = pd.concat([occurred, hurtful], ignore_index=True)
+    kinds = ["occurred"] * len(occurred) + [change.kind for change in changes]
+    columns = [""] * len(occurred) + [change.column for change in changes]
+    own = answered(estimator, task, everything, kinds, columns)
     session = Session(content, inputs)
-    parity = _compare(pipeline, session, everything, ["occurred"] * len(occurred) + kinds, tolerance)
-    chosen = pd.concat([_spread(session, occurred), adversarial.one_of_each(hurtful, kinds)], ignore_index=True)
-    return ProvenModel(content, signature_of(inputs, probability_type(content)), parity, _golden(session, chosen))
+    try:
+        received = session.predict(own.rows)
+    except Exception as error:  # ONNX Runtime's errors have no common base
+        raise run_failed(estimator, inputs, own.rows, error) from error
+    limit = default_tolerance(estimator, task, own) if tolerance is None else tolerance
+    parity = _compare(estimator, inputs, task, own, received, limit)
+    golden = _golden(session, _chosen(own, received, task), task)
+    return ProvenModel(content, Signature(inputs=tuple(inputs), outputs=outputs_of(content)), parity, golden)
+
+
+def default_tolerance(estimator: Any, task: Task, own: Answered) -> float:
+    """1e-6, 1e-5 for a model that adds up in float32; for values smaller than 1 by as much less."""
+    tolerance = SINGLE_TOLERANCE if adds_single(estimator) else TOLERANCE
+    if task is not Task.REGRESSION:
+        return tolerance
+    finite = np.abs(own.answers[NUMBERS[task]])
+    finite = finite[np.isfinite(finite) & (finite > 0)]
+    return tolerance * min(1.0, float(np.median(finite))) if len(finite) else tolerance
 
 
 def _compare(
-    pipeline: Pipeline, session: Session, rows: pd.DataFrame, kinds: Sequence[str], tolerance: float
+    estimator: Any, inputs: Sequence[Tensor], task: Task, own: Answered, received: Answers, tolerance: float
 ) -> Parity:
-    expected = _pipeline_scores(pipeline, rows, kinds)
-    received, labels = session.predict(rows)
-    difference = np.abs(expected - received)
-    difference[np.isnan(expected) & np.isnan(received)] = 0.0
-    difference[np.isnan(expected) != np.isnan(received)] = np.inf
-    worst = int(np.argmax(difference))
-    row = json_values(rows.iloc[worst])
-    if not difference[worst] <= tolerance:
-        beyond = int(np.sum(~(difference <= tolerance)))
+    apart = differences(task, own.answers, received)
+    wrong = _wrong_decisions(task, own.answers, received, tolerance)
+    beyond = ~(apart <= tolerance) | wrong
+    worst = int(np.argmax(np.where(wrong & (apart <= tolerance), tolerance, apart)))
+    name = NUMBERS[task] if NUMBERS[task] in own.answers else LABEL
+    row = json_values(own.rows, worst)
+    if beyond.any():
+        cause = difference_told(estimator, inputs, own.rows.iloc[np.flatnonzero(beyond)], tolerance)
+        shown = name if not apart[worst] <= tolerance else LABEL
+        how = f"at most by {apart[worst]:.3g} (tolerance {tolerance:g})" if shown == name else "in their decision"
         raise ParityError(
-            f"the ONNX model differs from its pipeline in {beyond} of {len(rows)} rows, at most by "
-            f"{difference[worst]:.3g} (tolerance {tolerance:g}); the worst row ({kinds[worst]}) gives "
-            f"{expected[worst]!r} in scikit-learn and {received[worst]!r} in ONNX: {row}; declare its numbers FP64, "
-            "or replace the step that does not convert exactly"
+            f"the ONNX model differs from its pipeline in {int(beyond.sum())} of {len(own.rows)} rows, {how}; the "
+            f"worst row ({own.kinds[worst]}) gives the {shown} {_plain(own.answers[shown][worst])!r} in the pipeline "
+            f"and {_plain(received[shown][worst])!r} in ONNX: {row}; the cause is {cause}"
         )
-    _check_labels(pipeline, labels, received, tolerance)
     return Parity(
-        float(difference[worst]),
+        float(apart[worst]),
         tolerance,
-        len(rows),
+        len(own.rows),
         row,
-        kinds[worst],
-        float(expected[worst]),
-        float(received[worst]),
+        own.kinds[worst],
+        _plain(own.answers[name][worst]),
+        _plain(received[name][worst]),
+        task,
+        own.unanswered,
     )
 
 
-def _check_labels(pipeline: Pipeline, labels: npt.NDArray[np.int64], scores: Scores, tolerance: float) -> None:
-    decided = np.abs(scores - 0.5) > tolerance
-    wrong = labels[decided] != np.asarray(pipeline.classes_)[(scores[decided] > 0.5).astype(int)]
-    if wrong.any():
-        raise ParityError(f"{int(wrong.sum())} of {len(labels)} labels of the ONNX model contradict its probabilities")
+def _wrong_decisions(task: Task, expected: Answers, received: Answers, tolerance: float) -> npt.NDArray[np.bool_]:
+    if LABEL not in expected:
+        return np.zeros(len(expected[NUMBERS[task]]), np.bool_)
+    unequal = expected[LABEL].astype(received[LABEL].dtype) != received[LABEL]
+    return np.asarray(unequal & is_decided(task, expected, tolerance), np.bool_)
 
 
-def _pipeline_scores(pipeline: Pipeline, rows: pd.DataFrame, kinds: Sequence[str]) -> Scores:
-    try:
-        return np.asarray(pipeline.predict_proba(rows)[:, 1], np.float64)
-    except Exception as error:  # any estimator's own error; which row is at fault is found one by one
-        for index in range(len(rows)):
-            row = rows.iloc[[index]]
-            try:
-                pipeline.predict_proba(row)
-            except Exception as cause:  # noqa: BLE001
-                raise ParityError(
-                    f"the pipeline itself fails on a row that serving can meet ({kinds[index]}): {_first_line(cause)}; "
-                    f"the row is {json_values(row.iloc[0])}; impute, or encode unseen categories too"
-                ) from error
-        raise
+def _chosen(own: Answered, received: Answers, task: Task) -> pd.DataFrame:
+    """Occurred rows from the lowest to the highest answer in equal steps, and one of each other kind."""
+    kinds = np.array(own.kinds, object)
+    occurred = np.flatnonzero(kinds == "occurred")
+    numbers = received[next(iter(received))][occurred]
+    order = occurred[np.argsort(numbers if numbers.ndim == 1 else numbers[:, -1], kind="stable")]
+    spread = order[np.linspace(0, len(order) - 1, min(GOLDEN_OCCURRED, len(order))).astype(int)]
+    others = [int(np.argmax(kinds == kind)) for kind in dict.fromkeys(own.kinds) if kind != "occurred"]
+    return own.rows.iloc[[*spread, *others]]
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
-
-
-def _spread(session: Session, rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows from the lowest to the highest probability in equal steps."""
-    order = np.argsort(session.predict(rows)[0], kind="stable")
-    return rows.iloc[order[np.linspace(0, len(order) - 1, min(GOLDEN_OCCURRED, len(order))).astype(int)]]
-
-
-def _golden(session: Session, rows: pd.DataFrame) -> list[dict[str, dict[str, Any]]]:
-    """The rows with what the ONNX model answers to each of them alone."""
-    golden = []
+def _golden(session: Session, rows: pd.DataFrame, task: Task) -> list[dict[str, dict[str, Any]]]:
+    """The rows with what the ONNX model answers to each of them alone; without those that JSON cannot hold."""
+    golden: list[dict[str, dict[str, Any]]] = []
     for index in range(len(rows)):
         row = rows.iloc[[index]]
-        probability, label = session.predict(row)
-        outputs = {PROBABILITY: float(probability[0]), LABEL: int(label[0])}
-        golden.append({"inputs": json_values(row.iloc[0]), "outputs": outputs})
+        outputs = {name: _plain(values[0]) for name, values in session.predict(row).items()}
+        one = {"inputs": json_values(row, 0), "outputs": outputs}
+        if _is_finite(one) and len(golden) < MOST_GOLDEN:
+            golden.append(one)
     return golden
+
+
+def _is_finite(row: Mapping[str, Any]) -> bool:
+    try:
+        json.dumps(row, allow_nan=False)
+    except ValueError:
+        return False
+    return True
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value

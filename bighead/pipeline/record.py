@@ -2,14 +2,14 @@
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bighead.artifacts import Artifact
 from bighead.errors import ModelError
-from bighead.events.types import ModelRecord
+from bighead.events.types import Attachment, ModelRecord
 from bighead.pipeline.parity import ProvenModel
 
 
@@ -26,6 +26,21 @@ class Origin:
     environment: str
     started_ms: int
     finished_ms: int
+    code_dirty_sha256: str = ""
+    trained_by: str = ""
+    parent_version: int | None = None
+
+
+@dataclass(frozen=True)
+class About:
+    """What a model is, and its documents, stored (`bighead.client.attachments.store_documents`)."""
+
+    model_type: str = ""
+    family: str = ""
+    positive_label: str | None = None
+    decision_threshold: float | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    attachments: Sequence[Attachment] = ()
 
 
 def save(model: ProvenModel, path: Path) -> Path:
@@ -35,7 +50,9 @@ def save(model: ProvenModel, path: Path) -> Path:
     return path
 
 
-def model_record(model: ProvenModel, artifact: Artifact, metrics: Mapping[str, float], origin: Origin) -> ModelRecord:
+def model_record(
+    model: ProvenModel, artifact: Artifact, metrics: Mapping[str, float], origin: Origin, about: About = About()
+) -> ModelRecord:
     """What RegisterModel carries. `artifact` is the stored file (`bighead.artifacts.put`) of this very model."""
     if artifact.sha256 != model.sha256:
         raise ModelError(
@@ -62,4 +79,13 @@ def model_record(model: ProvenModel, artifact: Artifact, metrics: Mapping[str, f
         environment=origin.environment,
         started_ms=origin.started_ms,
         finished_ms=origin.finished_ms,
+        code_dirty_sha256=origin.code_dirty_sha256,
+        trained_by=origin.trained_by,
+        parent_version=origin.parent_version,
+        model_type=about.model_type,
+        family=about.family,
+        positive_label=about.positive_label,
+        decision_threshold=about.decision_threshold,
+        tags=dict(about.tags),
+        attachments=tuple(about.attachments),
     )

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pandas.api.types import infer_dtype
 from skl2onnx.common.data_types import (
     BooleanTensorType,
     DoubleTensorType,
@@ -18,7 +19,7 @@ from skl2onnx.common.data_types import (
 )
 
 from bighead.errors import ModelError
-from bighead.events.types import Signature, Tensor
+from bighead.events.types import Tensor
 
 COLUMN_SHAPE = (-1, 1)  # any number of rows, one column
 PROBABILITY, LABEL = "probability", "label"
@@ -52,15 +53,6 @@ def request(name: str, datatype: str = "FP64") -> Tensor:
     return _column(name, datatype, "request")
 
 
-def signature_of(inputs: Sequence[Tensor], probability_type: str) -> Signature:
-    """The whole signature of an exported binary classifier."""
-    outputs = (
-        Tensor(name=PROBABILITY, type=probability_type),
-        Tensor(name=LABEL, type="INT64"),
-    )
-    return Signature(inputs=tuple(inputs), outputs=outputs)
-
-
 def check_inputs(inputs: Sequence[Tensor]) -> None:
     """Raises ModelError for an empty list, a name that is there twice or one that an output has."""
     names = [tensor.name for tensor in inputs]
@@ -84,9 +76,10 @@ def tensors(inputs: Sequence[Tensor], typed: pd.DataFrame) -> dict[str, npt.NDAr
     return {tensor.name: typed[tensor.name].to_numpy().reshape(COLUMN_SHAPE) for tensor in inputs}
 
 
-def json_values(row: pd.Series) -> dict[str, Any]:
-    """One row of a typed frame as JSON can hold it; NaN becomes null."""
-    return {str(name): None if _is_nan(value) else _plain(value) for name, value in row.items()}
+def json_values(typed: pd.DataFrame, place: int) -> dict[str, Any]:
+    """One row of a typed frame as JSON can hold it; NaN becomes null, and whole numbers stay what they are."""
+    row = {str(name): typed[name].iloc[place] for name in typed.columns}
+    return {name: None if _is_nan(value) else _plain(value) for name, value in row.items()}
 
 
 def _column(name: str, datatype: str, source: Literal["feature", "request"]) -> Tensor:
@@ -105,10 +98,16 @@ def _cast(tensor: Tensor, values: pd.Series) -> pd.Series:
         )
     try:
         if tensor.type == "BYTES":
-            return values.astype(np.object_).where(values.notna(), datatype.missing).map(str).astype(np.object_)
+            return _texts(values).astype(np.object_).where(values.notna(), datatype.missing)
         return values.astype(datatype.dtype)
     except (TypeError, ValueError) as error:
         raise ModelError(f"column {tensor.name!r} does not hold {tensor.type}: {error}") from error
+
+
+def _texts(values: pd.Series) -> pd.Series:
+    """Goes from value to value only where some are no texts yet."""
+    is_text = infer_dtype(values, skipna=True) in ("string", "empty")
+    return values if is_text else values.map(str, na_action="ignore")
 
 
 def _is_nan(value: Any) -> bool:

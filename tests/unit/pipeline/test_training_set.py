@@ -1,0 +1,122 @@
+"""A training set says what is wrong with its rows by name; a split at a time does not see the future."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bighead.errors import ModelError
+from bighead.pipeline import RandomSplitWarning, TrainingSet, at_random, by_time, feature, request
+
+ROWS = 10
+INPUTS = (request("carrier", "BYTES"), feature("delay"))
+
+
+def training_set(**options: Any) -> TrainingSet:
+    """Asked at 0, 10 and so on; known 15 later."""
+    rows = pd.DataFrame(
+        {
+            "carrier": ["AA", None] * 5,
+            "delay": [1.5, np.nan] * 5,
+            "late": [True, False] * 5,
+            "asked_ms": np.arange(ROWS) * 10,
+            "known_ms": np.arange(ROWS) * 10 + 15,
+        }
+    )
+    given = {"name": "flights", "rows": rows, "inputs": INPUTS, "label": "late"} | options
+    return TrainingSet(**given)
+
+
+def asked(part: TrainingSet) -> list[int]:
+    return list(part.rows.asked_ms)
+
+
+def test_the_columns_are_typed_and_in_order_and_truth_is_one() -> None:
+    made = training_set()
+    assert list(made.columns.columns) == ["carrier", "delay"]
+    assert made.columns.carrier.tolist()[:2] == ["AA", ""]
+    assert np.isnan(made.columns.delay[1])
+    assert made.labels.tolist()[:2] == [1, 0]
+    assert len(made.only(np.arange(ROWS) < 3, "few")) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rows": pd.DataFrame({"late": []})}, "'flights' has no rows; check its time range and filters"),
+        ({"label": "delayed"}, "'flights' lacks its label 'delayed'; it has carrier, delay"),
+        ({"time": "at", "entities": ("tail",)}, "lacks its time 'at', entities 'tail'"),
+        ({"label": "delay"}, "the label 'delay' of 'flights' is null in 5 of 10 rows; leave out those"),
+        ({"inputs": ()}, "a model has no input"),
+        ({"inputs": (feature("delay"), feature("delay"))}, r"inputs \['delay'\] are named twice"),
+    ],
+    ids=["no rows", "no label", "no time", "null label", "no inputs", "named twice"],
+)
+def test_what_is_wrong_is_named(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        training_set(**options)
+
+
+def test_a_set_without_a_label_has_no_labels() -> None:
+    with pytest.raises(ModelError, match="'flights' has no label"):
+        _ = training_set(label="").labels
+
+
+def test_a_set_tells_its_rows_labels_and_times() -> None:
+    made = training_set(time="asked_ms")
+    assert made.describe() == "10 rows, 2 inputs, label late (0: 50.0%, 1: 50.0%), asked from 1970-01-01 to 1970-01-01"
+    assert "carrier  BYTES  request  AA" in str(made)
+    hostile = training_set(rows=training_set().rows.assign(carrier="<script>alert(1)</script>"))
+    assert "<script>" not in hostile._repr_html_()
+    assert "mean 4.5" in training_set(label="number", rows=made.rows.assign(number=range(ROWS))).describe()
+
+
+def test_a_split_at_a_time_trains_on_what_was_known_by_then() -> None:
+    split = by_time(training_set(time="asked_ms", known="known_ms"), 50)
+    assert (asked(split.train), asked(split.test)) == ([0, 10, 20, 30], [50, 60, 70, 80, 90])
+    assert split.how == "trained on what was known before 1970-01-01 00:00:00Z, tested on what was asked from then on"
+
+
+def test_a_test_ends_where_the_outcome_would_not_be_known() -> None:
+    split = by_time(training_set(time="asked_ms", known="known_ms"), 50, 90)
+    assert asked(split.test) == [50, 60, 70]
+    assert split.how.endswith(" and before 1970-01-01 00:00:00Z")
+
+
+def test_without_the_time_at_which_outcomes_are_known_the_question_decides() -> None:
+    assert asked(by_time(training_set(time="asked_ms"), 50).train) == [0, 10, 20, 30, 40]
+
+
+@pytest.mark.parametrize(("at_ms", "what"), [(0, "train on"), (1000, "test on")])
+def test_a_part_without_rows_is_refused(at_ms: int, what: str) -> None:
+    with pytest.raises(ModelError, match=f"nothing of 'flights' is left to {what}: its times go from 0 to 90"):
+        by_time(training_set(time="asked_ms"), at_ms)
+
+
+def test_rows_without_a_time_cannot_be_split_at_one() -> None:
+    with pytest.raises(ModelError, match="'flights' names no time; give its column, or split at random"):
+        by_time(training_set(), 50)
+
+
+def test_a_random_split_of_rows_with_a_time_warns_and_says_why() -> None:
+    with pytest.warns(RandomSplitWarning, match=r"the time 'asked_ms': neighbours in time share what happened"):
+        split = at_random(training_set(time="asked_ms"), seed=1)
+    assert sorted(asked(split.train) + asked(split.test)) == list(range(0, 100, 10))
+
+
+def test_a_random_split_is_the_same_for_the_same_seed() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        first, second, other = (at_random(training_set(), 0.3, seed=seed) for seed in (1, 1, 2))
+    assert asked(first.test) == asked(second.test) != asked(other.test)
+    assert (len(first.train), len(first.test), first.how) == (7, 3, "30% at random, seed 1")
+    assert str(first).splitlines()[0] == "split: 30% at random, seed 1"
+
+
+def test_a_share_that_leaves_a_part_empty_is_refused() -> None:
+    with pytest.raises(ModelError, match="the share of the test is 1"):
+        at_random(training_set(), 1, seed=1)
+    with pytest.raises(ModelError, match="'flights' has one row; a split needs two"):
+        at_random(training_set().only(np.arange(ROWS) < 1), seed=1)
