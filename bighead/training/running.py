@@ -1,0 +1,210 @@
+"""A training run from its specification to a registered, deployed model: told as events, resumable, with evidence."""
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from bighead import artifacts
+from bighead.client.attachments import store_documents
+from bighead.client.models import ModelsClient
+from bighead.client.run_log import Outcome, RunLog
+from bighead.client.run_sinks import RunSink, read_run
+from bighead.client.run_state import RUNNING
+from bighead.clock import wall_clock_ms
+from bighead.config import Settings
+from bighead.errors import Conflict, UnknownModel
+from bighead.events.types import ModelRecord
+from bighead.pipeline.record import About, Origin, model_record, save
+from bighead.pipeline.training_set import Task, TrainingSet
+from bighead.training.fingerprint import EVIDENCE, ROWS
+from bighead.training.judging import Judged, judge
+from bighead.training.making import Made, make
+from bighead.training.specification import Specification
+from bighead.training.steps import Progress, Steps
+from bighead.training.workspace import Workspace
+
+KIND = "train"
+MODEL = "model.onnx"
+RUN_TAG = "run"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is to become of the model beyond its record."""
+
+    reason: str
+    register: bool = False
+    deploy: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """The outcome of a run. version: None where it was not registered; folder: model.onnx and record.json."""
+
+    run_id: str
+    model: str
+    sha256: str
+    metrics: Mapping[str, float]
+    folder: str
+    version: int | None = None
+    deployed: bool = False
+
+
+def train(specification: Specification, settings: Settings, sink: RunSink, wanted: Wanted, say: Progress) -> Trained:
+    """Runs the specification, or goes on with it where an earlier attempt was interrupted.
+
+    Raises Conflict where another process is at it.
+    """
+    log = RunLog(
+        settings,
+        specification.training.model,
+        KIND,
+        specification.document,
+        wanted.reason,
+        sink=sink,
+        environment=f"Python {platform.python_version()}, scikit-learn {package_version('scikit-learn')}",
+    )
+    _check_alone(log.id, sink)
+    say(f"run {log.id[:12]}: {specification.training.model}")
+    workspace = Workspace(settings.home / "runs" / log.id)
+    began_ms = wall_clock_ms()
+    with log.running() as outcome:
+        steps = Steps(log, workspace, say)
+        made = make(specification, settings, steps, {})
+        _evidence(settings, log, made)
+        judged = steps.do("evaluate", lambda step: _judged(specification, made, log, step))
+        record = steps.do("record", lambda step: _record(specification, settings, made, judged, log.id, began_ms))
+        found = Trained(
+            run_id=log.id,
+            model=specification.training.model,
+            sha256=made.proven.sha256,
+            metrics=judged.metrics,
+            folder=str(workspace.folder),
+        )
+        _write(workspace.folder, made, record)
+        if wanted.register:
+            found = _registered(specification, settings, record, steps, wanted, found)
+        outcome.outputs |= {
+            "sha256": found.sha256,
+            "metrics": dict(found.metrics),
+            **({"version": found.version} if found.version else {}),
+        }
+    return found
+
+
+def _check_alone(run_id: str, sink: RunSink) -> None:
+    """One process at a time: what another has kept is read when it is done, or dead."""
+    run = read_run(sink, run_id)
+    attempt = run.newest if run else None
+    if attempt is None or attempt.status != RUNNING or attempt.started is None:
+        return
+    begun = attempt.started
+    if begun.host == platform.node() and not psutil.pid_exists(begun.pid):
+        return  # it has died on this machine, which need not wait until it has been silent for long enough
+    raise Conflict(
+        f"run {run_id[:12]} is under way in process {begun.pid} on {begun.host}; wait for its end, or, if that process "
+        f"is dead, for {begun.silence_s} s after its last sign of life"
+    )
+
+
+def _evidence(settings: Settings, log: RunLog, made: Made) -> None:
+    """What the model came from and its bytes, in the artifact store: `bighead runs reproduce` compares with it."""
+    documents = {
+        MODEL: made.proven.content,
+        EVIDENCE: json.dumps(made.evidence.document(), sort_keys=True).encode(),
+        ROWS: made.rows.astype("<u8").tobytes(),
+    }
+    for name, content in documents.items():
+        log.artifact(name, artifacts.put_bytes(settings.artifacts, name, content))
+
+
+def _judged(specification: Specification, made: Made, log: RunLog, step: Outcome) -> Judged:
+    judged = judge(specification.training, made)
+    for name, value in judged.metrics.items():
+        log.metric(name, value)
+    step.rows = len(made.split.test)
+    step.outputs["documents"] = [one.name for one in judged.documents]
+    return judged
+
+
+def _record(
+    specification: Specification, settings: Settings, made: Made, judged: Judged, run_id: str, began_ms: int
+) -> ModelRecord:
+    training, split = specification.training, made.split
+    code = made.evidence.code["the specification"]
+    version = code["version"] or made.evidence.code["bighead"]["version"]
+    origin = Origin(
+        join=split.train.join or None,
+        join_epoch=split.train.join_epoch,
+        join_hash=split.train.join_hash,
+        training_data={"train": _data(split.train), "test": _data(split.test)},
+        config={**made.evidence.parameters, "seed": training.seed, "specification": training.document()},
+        code_version=version,
+        environment=f"Python {platform.python_version()}, scikit-learn {package_version('scikit-learn')}",
+        started_ms=began_ms,
+        finished_ms=wall_clock_ms(),
+        code_dirty_sha256=code["dirty_sha256"],
+        trained_by=settings.actor,
+    )
+    about = About(
+        model_type=str(made.fitted.task),
+        family=type(made.fitted.model).__name__,
+        positive_label=str(made.fitted.classes[1]) if made.fitted.task is Task.BINARY else None,
+        decision_threshold=0.5 if made.fitted.task is Task.BINARY else None,
+        tags={**training.tags, RUN_TAG: run_id},
+        attachments=store_documents(settings, judged.documents),
+    )
+    artifact = artifacts.put_bytes(settings.artifacts, MODEL, made.proven.content)
+    return model_record(made.proven, artifact, judged.metrics, origin, about)
+
+
+def _data(rows: TrainingSet) -> dict[str, Any]:
+    """Where rows lie, as a record says it."""
+    table = {name: value for name, value in rows.origin.items() if name in ("table", "version", "sources", "positions")}
+    asked = rows.rows[rows.time].to_numpy() if rows.time else np.array([], np.int64)
+    span = {"from_ms": int(asked.min()), "to_ms": int(asked.max()) + 1} if len(asked) and asked.min() >= 0 else {}
+    return {"table": rows.name, **table, "rows": len(rows), **span}
+
+
+def _write(folder: Path, made: Made, record: ModelRecord) -> None:
+    """What `bighead models register` takes, too."""
+    save(made.proven, folder / MODEL)
+    (folder / "record.json").write_text(json.dumps(record.to_record(), indent=1, sort_keys=True))
+
+
+def _registered(
+    specification: Specification, settings: Settings, record: ModelRecord, steps: Steps, wanted: Wanted, found: Trained
+) -> Trained:
+    client, name = ModelsClient(settings), specification.training.model
+    path = Path(found.folder) / MODEL
+
+    def register(step: Outcome) -> int:
+        """The version that this very run has registered already, where it died before it could keep its number."""
+        parent = None
+        try:
+            for version in client.show(name).state.versions:
+                if version.record.tags.get(RUN_TAG) == found.run_id and version.record.artifact_sha256 == found.sha256:
+                    return version.number
+            parent = client.newest(name)
+        except UnknownModel:
+            pass
+        step.outputs["parent"] = parent
+        return client.register(name, replace(record, parent_version=parent), path, wanted.reason)
+
+    def deploy(step: Outcome) -> bool:
+        outcome = client.deploy(name, version, wanted.reason)
+        step.outputs["servers"] = [answer.server for answer in outcome.servers]
+        return True
+
+    version = steps.do("register", register)
+    steps.say(f"{name} version {version} is registered")
+    if not wanted.deploy:
+        return replace(found, version=version)
+    return replace(found, version=version, deployed=steps.do("deploy", deploy, known=False))
