@@ -1,6 +1,5 @@
 """`python -m batch`: what Spark does for the platform. Several commands in one line share one Spark session."""
 
-import uuid
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,14 +16,14 @@ from batch.forget import forget_command
 from batch.land import land, only_table, sources_of
 from batch.maintenance import COMMANDS
 from batch.predicting import predict_command
-from batch.runs import reason_of
+from batch.rows import rows_command
 from batch.session import DEFAULT_MASTER
 from batch.tables import read_version, table_path, version_of, write_history
 from batch.training import Labels, write_training_set
 from batch.work import Work, as_json, progress, show
 from bighead.cli import Failure
 from bighead.client.definitions import load_labels
-from bighead.clock import wall_clock_ms
+from bighead.client.run_log import reason_of
 from bighead.commands.text import columns
 from bighead.errors import BigheadError
 from bighead.features.labels import Immature
@@ -189,6 +188,7 @@ def training_set_command(
 @click.option("--from", "from_ms", type=int, metavar="MS", help="The first as-of time.")
 @click.option("--to", "to_ms", type=int, metavar="MS", help="The first as-of time that is not checked.")
 @click.option("--share", type=click.FloatRange(0, 1, min_open=True), default=1.0, show_default=True, help="How many.")
+@click.option("--reason", default="", help="Why; it is kept with the run's events.")
 @as_json
 @click.pass_context
 def consistency_command(
@@ -198,6 +198,7 @@ def consistency_command(
     from_ms: int | None,
     to_ms: int | None,
     share: float,
+    reason: str,
     as_json: bool,
 ) -> None:
     """Recompute served feature vectors as of their requests and compare, bit for bit.
@@ -211,9 +212,8 @@ def consistency_command(
     work: Work = ctx.obj
     catalog = work.catalog()
     catalog.join(join)
-    served = checks.read_served(work.settings, work.codec, join, model, from_ms, to_ms, share)
-    result = checks.check_consistency(work.spark, work.settings, catalog, join, served, progress)
-    checks.publish_verdict(work.settings, result, uuid.uuid4().hex, wall_clock_ms())
+    question = checks.Question(join, model, from_ms, to_ms, share)
+    result = checks.run_check(work.spark, work.settings, work.codec, catalog, question, reason, progress)
     verdict = {"rows": result.rows, "differences": result.differences, "healthy": result.healthy}
     show(asdict(result) | verdict, as_json, _report(result))
     if not result.healthy:
@@ -245,7 +245,7 @@ def _left(work: Work, left: str) -> DataFrame:
     return read_version(work.spark, path, version_of(work.spark, path))
 
 
-for _command in (forget_command, predict_command, *COMMANDS):
+for _command in (forget_command, predict_command, rows_command, *COMMANDS):
     main.add_command(_command)
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ their values in another order are compared within their rank error.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -20,6 +20,8 @@ from batch.explaining import explain
 from batch.tables import read_version, table_path
 from batch.training import Progress, source_versions, with_features
 from bighead.client.publish import Publisher
+from bighead.client.run_log import RunLog
+from bighead.clock import wall_clock_ms
 from bighead.config import Settings
 from bighead.errors import ConfigError
 from bighead.events.codec import Codec
@@ -35,6 +37,7 @@ _NUMBER = "__number"
 _AS_OF = "__as_of_ms"
 _BROKEN = (Status.ERROR, Status.STALE)
 _MOST_NAMED = 10
+KIND = "health_check"
 METRIC = "feature_differences"
 """The metric, by model and with the feature as segment: the share of served values that are not the recomputed ones."""
 
@@ -111,6 +114,49 @@ class Consistency:
                     verdict.largest = max(verdict.largest, _distance(served, right))
             if differs and len(self.first) < _MOST_NAMED:
                 self.first.append(_difference(event, name, served, right, status))
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is checked: predictions that a join answered, of one model or of all (None), as of [from, to); a share."""
+
+    join: str
+    model: str | None = None
+    from_ms: int | None = None
+    to_ms: int | None = None
+    share: float = 1.0
+
+
+def run_check(
+    spark: SparkSession,
+    settings: Settings,
+    codec: Codec,
+    catalog: Catalog,
+    question: Question,
+    reason: str,
+    progress: Progress,
+) -> Consistency:
+    """Checks what was served, as a run of its own with the verdict: a check that finds differences has succeeded."""
+    spec = {**asdict(question), "asked_ms": wall_clock_ms()}  # asked again it is another run: more was served
+    run = RunLog(settings, f"consistency of {question.join}", KIND, spec, reason)
+    try:
+        with run.running() as outcome:
+            with run.step("read") as step:
+                served = read_served(settings, codec, **asdict(question))
+                step.rows = len(served)
+            with run.step("recompute") as step:
+                result = check_consistency(spark, settings, catalog, question.join, served, progress)
+                step.rows = result.rows
+            publish_verdict(settings, result, run.id, wall_clock_ms())
+            outcome.rows = result.rows
+            outcome.outputs = {
+                "predictions": result.rows,
+                "features": len(result.features),
+                "differences": result.differences,
+            }
+    finally:
+        run.close()
+    return result
 
 
 def _difference(event: PredictionServed, name: str, served: Any, right: Any, status: str) -> Difference:

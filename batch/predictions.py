@@ -17,12 +17,12 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from batch.copies import Copy, Task
-from batch.runs import Past, RunLog, canonical
 from batch.tables import TableVersion, exists, id_of, read_version, table_path, version_of
 from bighead import config
+from bighead.client.run_log import Past, RunLog, canonical
 from bighead.compile.spark import quoted
 from bighead.config import Settings
-from bighead.errors import ConfigError, InvalidInput, PlatformError
+from bighead.errors import ConfigError, Conflict, InvalidInput
 from bighead.inference.arrow import output_types
 from bighead.inference.predictor import Predictor
 from bighead.inference.registered import Registered, registered
@@ -261,7 +261,7 @@ def _write(spark: SparkSession, settings: Settings, plan: _Plan, left: _Predicti
     writer.option("overwriteSchema", "true").option("userMetadata", made_by).save(plan.output)
     there = _written(spark, plan.output, run_id)  # not the newest: another job may have committed since
     if there is None:
-        raise PlatformError(
+        raise Conflict(
             f"the rows of run {run_id} in {plan.output} were changed by another job as soon as they were written; "
             "give --output another table, or run it again when that job is done"
         )

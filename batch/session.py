@@ -3,10 +3,8 @@
 Knows Spark, and where the platform keeps its jars and its Java.
 """
 
-import hashlib
 import os
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,12 +13,11 @@ from pyspark.sql import SparkSession
 
 from bighead.config import Settings
 from bighead.errors import PlatformError
+from bighead.local.archives import archive_options
 from bighead.local.jars import class_path, jvm_folder
-from bighead.local.java import JAVA_FOR_SPARK, find_java, java_version, spark_java_home
+from bighead.local.java import JAVA_FOR_SPARK, find_java, spark_java_home
 
 DEFAULT_MASTER = "local[2]"
-_CLAIM_S = 600.0
-"""After so long without an archive, the process that was to write it is taken to have died."""
 
 _SETTINGS = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
@@ -75,27 +72,6 @@ def _where(settings: Settings, master: str) -> dict[str, str]:
 
 
 def _class_archive(jars: Sequence[str]) -> str:
-    """Java's options that read Spark's classes from an archive beside the jars: half of a session's start.
-
-    The first session writes it when it ends; an archive that does not fit is ignored by Java.
-    """
-    java, folder = find_java(JAVA_FOR_SPARK), jvm_folder()
-    what = "\n".join([str(java), str(java_version(java)), pyspark.__version__, *jars])
-    archive = folder / f"spark-{hashlib.sha256(what.encode()).hexdigest()[:12]}.jsa"
-    if " " in str(archive):  # Spark splits these options at spaces
-        return ""
-    if archive.exists():
-        return f"-XX:SharedArchiveFile={archive} -Xlog:disable -Xlog:all=error:stderr"
-    return f"-XX:ArchiveClassesAtExit={archive} -Xlog:disable -Xlog:all=error:stderr" if _claimed(archive) else ""
-
-
-def _claimed(archive: Path) -> bool:
-    """Whether this process is the one that writes the archive."""
-    claim = archive.with_suffix(".claimed")
-    try:
-        if claim.exists() and time.time() - claim.stat().st_mtime > _CLAIM_S:
-            claim.unlink()
-        claim.touch(exist_ok=False)
-    except OSError:  # another process does, or the folder cannot be written
-        return False
-    return True
+    """Java's options for the archive of Spark's classes: half of a session's start."""
+    options = archive_options("spark", find_java(JAVA_FOR_SPARK), [pyspark.__version__, *jars])
+    return "" if " " in str(jvm_folder()) else " ".join(options)  # Spark splits these options at spaces

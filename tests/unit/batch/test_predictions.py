@@ -9,8 +9,8 @@ from pyspark.sql import types as T
 
 from batch.copies import FULL_NAME, ParquetCopy, TopicCopy, copy_to, field_name, record_schema
 from batch.predictions import PREDICTION_ID, ModelOf, check_table, output_schema, predictions, predictor_of
-from batch.runs import reason_of
 from batch.tables import TableVersion
+from bighead.client.run_log import reason_of
 from bighead.errors import ConfigError, InvalidInput
 from bighead.inference.loading import load
 from bighead.inference.registered import Registered
