@@ -5,6 +5,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ from bighead.events.types import MetricComputed, ModelRecord, ServerStarted, Ser
 from bighead.inference.folders import sweep
 from bighead.inference.loading import load
 from bighead.inference.model import LoadedModel
-from bighead.inference.trial import try_out
+from bighead.inference.trial import Trials
 from bighead.registry.keys import trusted_keys
 from serving import probe, rest
 from serving.deployments import DeploymentFollower
@@ -55,7 +56,7 @@ class Server:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        name, prefix = settings.server_name, settings.topic_prefix
+        name, prefix = settings.server, settings.topic_prefix
         codec = Codec(settings.schema_registry)
         # Two producers: a full queue of predictions must not hold up the report of a swap.
         self._events = Publisher(settings, f"bighead/server/{name}", codec=codec)
@@ -76,8 +77,11 @@ class Server:
         self._predictor = Predictor(reader, self._log, wall_clock_ms, observer)
         self._measures = MeasureReports(self._predictor.measures, name, self._report_metric, wall_clock_ms)
         budget = settings.model_memory_mb << 20
-        loader = partial(load_after_trial, trusted_keys(settings.model_keys))
-        self._host = host = ModelHost(self._predictor, name, self._report, wall_clock_ms, loader, budget)
+        self._trials = Trials()
+        loader = partial(load_after_trial, self._trials, trusted_keys(settings.model_keys))
+        self._host = host = ModelHost(
+            self._predictor, name, self._report, wall_clock_ms, loader, budget, settings.environment
+        )
         guard = Guard(codec, DeadLetters(settings, codec), f"server/{name}", settings)
         self._presence = Presence(self._store, prefix, name, self._heartbeat)
         self._ready = asyncio.Event()
@@ -125,7 +129,14 @@ class Server:
         self._answering = True
         self._presence.start()
         address = self._settings.grpc
-        self._report(ServerStarted(server=self._settings.server_name, address=address, at_ms=wall_clock_ms()))
+        self._report(
+            ServerStarted(
+                server=self._settings.server,
+                address=address,
+                environment=self._settings.environment,
+                at_ms=wall_clock_ms(),
+            )
+        )
         _log.info("ready: gRPC on %s, REST on %s", address, self._settings.http)
 
     async def _start_listeners(self) -> None:
@@ -140,10 +151,11 @@ class Server:
         await self._predictor.shadows.settle()
         self._predictor.close()
         await asyncio.to_thread(self._deployments.stop, FLUSH_S)
+        await asyncio.to_thread(self._trials.close)
         await asyncio.to_thread(self._log.stop, FLUSH_S)
         await self._measures.stop()
         address = self._settings.grpc
-        self._report(ServerStopped(server=self._settings.server_name, address=address, at_ms=wall_clock_ms()))
+        self._report(ServerStopped(server=self._settings.server, address=address, at_ms=wall_clock_ms()))
         await asyncio.to_thread(self._flush_events)
         await asyncio.to_thread(self._staleness.stop)
         await asyncio.to_thread(self._catalog.stop)
@@ -156,7 +168,8 @@ class Server:
 
     def _heartbeat(self) -> Heartbeat:
         settings = self._settings
-        return Heartbeat(settings.server_name, settings.grpc, self._host.answering(), wall_clock_ms())
+        live = self._host.answering()
+        return Heartbeat(settings.server, settings.grpc, live, wall_clock_ms(), settings.environment)
 
     def _on_ready(self) -> None:
         self._loop.call_soon_threadsafe(self._ready.set)
@@ -166,14 +179,15 @@ class Server:
         try:
             self._events.publish(
                 event,
-                key=self._settings.server_name,
+                key=self._settings.server,
                 topic=topic_name(self._settings.topic_prefix, SERVING_EVENTS),
             )
         except BigheadError as error:
             _log.warning("%s was not reported: %s", event.FULL_NAME, error)
 
     def _report_metric(self, event: MetricComputed) -> None:
-        self._events.publish(event, key=event.model, topic=topic_name(self._settings.topic_prefix, MONITORING))
+        said = replace(event, environment=self._settings.environment)
+        self._events.publish(said, key=event.model, topic=topic_name(self._settings.topic_prefix, MONITORING))
 
     def _flush_events(self) -> None:
         try:
@@ -197,10 +211,10 @@ def _tracing(server: str) -> "Tracing | None":
 
 
 def load_after_trial(
-    trusted: Collection[str], name: str, version: int, record: ModelRecord, room_bytes: int
+    trials: Trials, trusted: Collection[str], name: str, version: int, record: ModelRecord, room_bytes: int
 ) -> tuple[LoadedModel, dict[str, float]]:
     """Loads a version as a server does."""
-    return load(name, version, record, try_out, room_bytes, trusted)
+    return load(name, version, record, trials.try_out, room_bytes, trusted)
 
 
 async def serve(settings: Settings) -> None:

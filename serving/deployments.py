@@ -32,7 +32,7 @@ class DeploymentFollower:
         self._host = host
         self._on_ready = on_ready
         self._ready = False
-        self._deployments = Deployments()
+        self._deployments = Deployments(self._settings.environment)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="deployments", daemon=True)
 
@@ -58,7 +58,7 @@ class DeploymentFollower:
 
     def _follow(self) -> None:
         """Folds what there is and acts on its outcome alone; from then on acts on each event."""
-        self._deployments = Deployments()
+        self._deployments = Deployments(self._settings.environment)
         seen: dict[int, int] = {}
         for message in read_log(self._settings, self._topic):
             self._apply(message)

@@ -4,7 +4,7 @@ Called from one thread, never that of the event loop. A request sees a change as
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import perf_counter_ns
 from types import MappingProxyType
@@ -15,7 +15,7 @@ from bighead.events.types import ModelLoaded, ModelLoadFailed, ModelRecord, Mode
 from bighead.inference.loading import LoadFailed, return_memory
 from bighead.inference.model import LoadedModel
 from bighead.registry.deployments import Deployment, Load, Swap, Unload, next_step
-from bighead.registry.state import Segments, Traffic
+from bighead.registry.state import PRODUCTION, Segments, Traffic
 from serving.predictor import Predictor
 from serving.snapshot import Served, Snapshot
 
@@ -34,13 +34,15 @@ class _Held:
     failed: set[int] = field(default_factory=set)
     traffic: Traffic | None = None
     segments: Segments | None = None
+    labels: Mapping[str, int] = field(default_factory=dict)
     command_id: str = ""
 
     @property
     def in_use(self) -> frozenset[int]:
         """Versions that requests may reach beside the one that serves."""
         segments = self.segments.versions.values() if self.segments else ()
-        return (self.traffic.versions if self.traffic else frozenset()) | frozenset(segments)
+        arms = self.traffic.versions if self.traffic else frozenset()
+        return arms | frozenset(segments) | frozenset(self.labels.values())
 
 
 class ModelHost:
@@ -54,6 +56,7 @@ class ModelHost:
         clock_ms: Callable[[], int],
         loader: Loader,
         budget_bytes: int,
+        environment: str = PRODUCTION,
     ) -> None:
         self._predictor = predictor
         self._server = server
@@ -61,6 +64,7 @@ class ModelHost:
         self._clock_ms = clock_ms
         self._loader = loader
         self._budget_bytes = budget_bytes
+        self._environment = environment
         self._held: dict[str, _Held] = {}
 
     @property
@@ -86,9 +90,9 @@ class ModelHost:
         if wanted is None or wanted.traffic is None:
             held.traffic = None
         if wanted is None:
-            held.segments = None
-        elif wanted.segments is not None and wanted.segments != held.segments:
-            held.failed.difference_update(wanted.segments.versions.values())  # setting them asks for another try
+            held.segments, held.labels = None, {}
+        else:
+            held.failed -= _set_anew(held, wanted)  # setting them asks for another try
         if wanted is not None and wanted.command_id != held.command_id:
             held.command_id = wanted.command_id
             held.failed.discard(wanted.live)  # deploying a version again asks for another try
@@ -97,9 +101,10 @@ class ModelHost:
         self._step(model, held, wanted, live_only=live_only)
         if wanted is None:
             del self._held[model]
-        elif (held.traffic, held.segments) != (wanted.traffic, wanted.segments):
-            # Last: an arm or segment gets requests once its version was loaded or refused, and loses its old one then.
-            held.traffic, held.segments = wanted.traffic, wanted.segments
+        elif (held.traffic, held.segments, held.labels) != (wanted.traffic, wanted.segments, wanted.labels):
+            # Last: an arm, segment or label gets requests once its version was loaded or refused, and loses its old
+            # one then.
+            held.traffic, held.segments, held.labels = wanted.traffic, wanted.segments, wanted.labels
             self._replace(model, held)
             self._step(model, held, wanted, live_only=live_only)
 
@@ -135,6 +140,7 @@ class ModelHost:
                     step=failure.step,
                     error=str(failure),
                     kept_version=held.serving,
+                    environment=self._environment,
                     at_ms=self._clock_ms(),
                 )
             )
@@ -149,6 +155,7 @@ class ModelHost:
                 command_id=held.command_id,
                 artifact_sha256=record.artifact_sha256,
                 steps=seconds,
+                environment=self._environment,
                 at_ms=self._clock_ms(),
             )
         )
@@ -179,6 +186,7 @@ class ModelHost:
                 previous_version=previous,
                 command_id=held.command_id,
                 swap_us=swap_us,
+                environment=self._environment,
                 at_ms=self._clock_ms(),
             )
         )
@@ -197,5 +205,15 @@ class ModelHost:
         models = {name: served for name, served in snapshot.models.items() if name != model}
         if held.serving is not None:
             versions = MappingProxyType(dict(held.versions))
-            models[model] = Served(held.versions[held.serving], versions, held.traffic, held.segments)
+            models[model] = Served(held.versions[held.serving], versions, held.traffic, held.segments, held.labels)
         self._predictor.snapshot = Snapshot(MappingProxyType(models), snapshot.ready)
+
+
+def _set_anew(held: _Held, wanted: Deployment) -> set[int]:
+    """The versions of traffic, segments and labels that were set since."""
+    anew = {number for label, number in wanted.labels.items() if held.labels.get(label) != number}
+    if wanted.segments is not None and wanted.segments != held.segments:
+        anew.update(wanted.segments.versions.values())
+    if wanted.traffic is not None and wanted.traffic != held.traffic:
+        anew.update(wanted.traffic.versions)
+    return anew

@@ -6,7 +6,7 @@ Knows HTTP and JSON; knows nothing of what the bodies say.
 import json
 import math
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from fastapi.responses import JSONResponse
@@ -27,20 +27,22 @@ class Json(JSONResponse):
 
 
 class Bounded:
-    """Refuses a body that is too large while it is read, with 413."""
+    """Refuses a body that is too large while it is read, with 413. limit: the bytes that a request may have."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, limit: Callable[[Scope], int] = lambda scope: MAX_BODY_BYTES) -> None:
         self._app = app
+        self._limit = limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         received = 0
+        most = self._limit(scope) if scope["type"] == "http" else 0
 
         async def bounded() -> Message:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > MAX_BODY_BYTES:
-                raise HTTPException(413, f"received more than {MAX_BODY_BYTES} bytes; send fewer rows at a time")
+            if received > most:
+                raise HTTPException(413, f"received more than {most} bytes; send less at a time")
             return message
 
         await self._app(scope, bounded, send)

@@ -42,16 +42,14 @@ class Tokens:
                     f"entry {number} of BIGHEAD_TOKENS is no ROLE:TOKEN; expected one of {', '.join(ROLES)}, a colon "
                     "and at least 16 characters"
                 )
-            self._roles[_digest(token)] = role
+            self._roles[digest_of(token)] = role
 
     def __bool__(self) -> bool:
         return bool(self._roles)
 
     def require(self, authorization: str | None, role: str) -> None:
         """Raises Unauthenticated without a known token, PermissionDenied where its role is not enough."""
-        if authorization is None or not authorization.lower().startswith(_BEARER):
-            raise Unauthenticated("received no bearer token; expected metadata or header authorization: Bearer TOKEN")
-        given = _digest(authorization[len(_BEARER) :].strip())
+        given = digest_of(bearer_of(authorization))
         found = next((name for known, name in self._roles.items() if hmac.compare_digest(known, given)), None)
         if found is None:
             raise Unauthenticated("received a bearer token that this server does not know")
@@ -59,7 +57,15 @@ class Tokens:
             raise PermissionDenied(f"the token has the role {found}; expected {role}")
 
 
-def _digest(token: str) -> bytes:
+def bearer_of(authorization: str | None) -> str:
+    """The token of an authorization header; raises Unauthenticated where it has none."""
+    if authorization is None or not authorization.lower().startswith(_BEARER):
+        raise Unauthenticated("received no bearer token; expected metadata or header authorization: Bearer TOKEN")
+    return authorization[len(_BEARER) :].strip()
+
+
+def digest_of(token: str) -> bytes:
+    """By which a token is kept and compared."""
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
 
 
@@ -159,12 +165,15 @@ class Tls:
         return options
 
 
-def tls_of(certificate: str, key: str, client_authority: str) -> Tls | None:
-    """From the settings; None where there are none. Raises ConfigError where only a part is given."""
+def tls_of(certificate: str, key: str, client_authority: str = "", variables: str = "BIGHEAD_TLS") -> Tls | None:
+    """From the settings; None where there are none. Raises ConfigError where only a part is given.
+
+    variables: how the names of the settings begin.
+    """
     if not (certificate or key or client_authority):
         return None
     if not (certificate and key):
-        raise ConfigError("TLS needs both BIGHEAD_TLS_CERTIFICATE and BIGHEAD_TLS_KEY, as files in PEM format")
+        raise ConfigError(f"TLS needs both {variables}_CERTIFICATE and {variables}_KEY, as files in PEM format")
     return Tls(Path(certificate), Path(key), Path(client_authority) if client_authority else None)
 
 

@@ -21,12 +21,19 @@ UnitOf = Callable[[str | None], str]
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """The loaded versions of one model, the one that answers, how its traffic is divided, and how it is partitioned."""
+    """The loaded versions of one model, the one that answers, how its traffic is divided, how it is partitioned, and
+    the versions that have a label of their own."""
 
     live: LoadedModel
     versions: Mapping[int, LoadedModel]
     traffic: Traffic | None = None
     segments: Segments | None = None
+    labels: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def labelled(self) -> Mapping[str, int]:
+        """Versions by the label that requests may ask for: those of the traffic stand before the others."""
+        return {**self.labels, **self.traffic.labels} if self.traffic is not None else self.labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +88,7 @@ class Snapshot:
 
 
 def _labelled(served: Served, model: str, label: str) -> int:
-    labels = served.traffic.labels if served.traffic is not None else {}
+    labels = served.labelled
     if label not in labels:
         known = ", ".join(sorted(labels)) or "none"
         raise UnknownModel(

@@ -1,134 +1,122 @@
-"""The console's pages as a web application over a log state and a function that probes the parts.
+"""The console as a web application: wires the pages, their headers and their errors, and knows nothing else.
 
-No script, nothing from other hosts: the policy in the headers forbids both, and what is shown is escaped.
+Scripts, styles and drawings come from here alone: the policy in the headers forbids the rest, and inline script.
 """
 
-import asyncio
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Callable
 
-from fastapi import FastAPI
-from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from fastapi import FastAPI, Request
+from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Response
+from starlette.exceptions import HTTPException
 
-from bighead.health import Health
-from bighead.registry.views import ModelView
+from bighead.charts import STYLESHEET
+from bighead.errors import BigheadError, Unauthenticated
+from serving.api.headers import SecureHeaders
+from serving.api.security import Access
+from serving.console.board import HealthBoard, Probe
+from serving.console.desk import Desk
 from serving.console.log_state import LogState
+from serving.console.pages import (
+    actions,
+    alerts,
+    audit,
+    command,
+    compare,
+    dead_letters,
+    events,
+    feature,
+    features,
+    home,
+    login,
+    lookup,
+    model,
+    models,
+    runs,
+    version,
+)
+from serving.console.reach import Reach
+from serving.console.site import HERE, Elsewhere, Site
 
-_HERE = Path(__file__).parent
-REFRESH_S = 5
-_HEALTH_AGE_S = 3.0
-HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
+# The order counts: /features/lookup is no feature.
+PAGES = (
+    home,
+    login,
+    features,
+    lookup,
+    feature,
+    events,
+    dead_letters,
+    runs,
+    alerts,
+    audit,
+    models,
+    model,
+    version,
+    compare,
+    actions,
+    command,
+)
+STATIC = {
+    "console.css": "text/css",
+    "charts.css": "text/css",
+    "console.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+    "vendor/htmx.min.js": "text/javascript",
 }
 
-Probe = Callable[[], Sequence[Health]]
 
-
-@dataclass(frozen=True, slots=True)
-class ServerRow:
-    """What one server makes of a model."""
-
-    name: str
-    serving: int | None
-    error: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class ModelRow:
-    """One model on the page."""
-
-    name: str
-    versions: int
-    live: int | None
-    previous: int | None
-    since: str
-    actor: str
-    reason: str
-    servers: tuple[ServerRow, ...]
-
-
-class HealthBoard:
-    """The newest probes. Asked for often, it probes once in a while and only while somebody looks."""
-
-    def __init__(self, probe: Probe, clock_s: Callable[[], float] = time.monotonic) -> None:
-        self._probe = probe
-        self._clock_s = clock_s
-        self._probing = asyncio.Lock()
-        self._newest: Sequence[Health] = ()
-        self._at_s: float | None = None
-
-    async def newest(self) -> Sequence[Health]:
-        """Probes that are at most some seconds old."""
-        async with self._probing:
-            if self._at_s is None or self._clock_s() - self._at_s > _HEALTH_AGE_S:
-                self._newest = await asyncio.to_thread(self._probe)
-                self._at_s = self._clock_s()
-            return self._newest
-
-
-def build(state: Callable[[], LogState], problem: Callable[[], str | None], probe: Probe) -> FastAPI:
-    """The application. `state` and `problem` give what the log says, and why it says nothing."""
+def build(
+    state: Callable[[], LogState],
+    problem: Callable[[], str | None],
+    probe: Probe,
+    access: Access,
+    desk: Desk,
+    reach: Reach,
+    *,
+    tls: bool = False,
+) -> FastAPI:
+    """The application. `state` and `problem` give what the log says, and why it says nothing; tls: if it is used."""
     app = FastAPI(title="bighead console", docs_url=None, redoc_url=None, openapi_url=None)
-    pages = Environment(
-        loader=FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    pages.filters["utc"] = utc
-    board = HealthBoard(probe)
-
-    @app.get("/")
-    async def overview() -> Response:
-        parts, log = await board.newest(), state()
-        text = pages.get_template("overview.html").render(
-            refresh_s=REFRESH_S,
-            now=utc(time.time_ns() // 1_000_000),
-            parts=parts,
-            broken=sum(not part.ok for part in parts),
-            models=model_rows(log.known_models),
-            dead_letters=log.dead_letters,
-            problem=problem(),
-        )
-        return HTMLResponse(text, headers=HEADERS)
+    site = Site(state, problem, HealthBoard(probe), access, desk, reach)
+    for page in PAGES:
+        app.include_router(page.routes(site))
+    _add_errors(app, site)
+    _add_static(app)
+    app.add_middleware(SecureHeaders, tls=tls)
 
     @app.get("/health")
     async def health() -> Response:
-        return JSONResponse({"ok": True}, headers=HEADERS)
-
-    @app.get("/static/console.css")
-    async def style() -> Response:
-        return FileResponse(_HERE / "static" / "console.css", media_type="text/css", headers=HEADERS)
+        return JSONResponse({"ok": True})
 
     return app
 
 
-def model_rows(models: Mapping[str, ModelView]) -> list[ModelRow]:
-    """The rows of the table of models."""
-    return [
-        ModelRow(
-            name=name,
-            versions=len(view.state.versions),
-            live=view.state.live,
-            previous=view.state.previous,
-            since=utc(view.state.deployment.at_ms) if view.state.deployment else "",
-            actor=view.state.deployment.actor if view.state.deployment else "",
-            reason=view.state.deployment.reason if view.state.deployment else "",
-            servers=tuple(
-                ServerRow(server, status.serving, status.error) for server, status in sorted(view.answering.items())
-            ),
-        )
-        for name, view in models.items()
-    ]
+def _add_errors(app: FastAPI, site: Site) -> None:
+    @app.exception_handler(Elsewhere)
+    async def elsewhere(request: Request, found: Elsewhere) -> Response:
+        return RedirectResponse(found.address, 303)
+
+    @app.exception_handler(Unauthenticated)
+    async def unknown(request: Request, error: Unauthenticated) -> Response:
+        if request.method == "GET" and "hx-request" not in request.headers:
+            return RedirectResponse(login.address(request), 303)
+        return site.refusal(request, error)
+
+    @app.exception_handler(BigheadError)
+    async def refused(request: Request, error: BigheadError) -> Response:
+        return site.refusal(request, error)
+
+    @app.exception_handler(HTTPException)
+    async def no_page(request: Request, error: HTTPException) -> Response:
+        text = f"There is no page {request.url.path}." if error.status_code == 404 else str(error.detail)
+        return site.error(site.plain(request), error.status_code, text)
 
 
-def utc(at_ms: int) -> str:
-    """A time as people read it."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+def _add_static(app: FastAPI) -> None:
+    @app.get("/static/{name:path}")
+    async def static(name: str) -> Response:
+        if name not in STATIC:
+            raise HTTPException(404)
+        # They change with a release only, but a release must be seen at once: the browser asks, and hears "the same".
+        file = STYLESHEET if name == "charts.css" else HERE / "static" / name
+        return FileResponse(file, media_type=STATIC[name], headers={"Cache-Control": "no-cache"})

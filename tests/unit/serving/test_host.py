@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from bighead.errors import UnknownModel
 from bighead.events.base import Event
-from bighead.events.types import ModelLoaded, ModelLoadFailed, ModelRecord, ModelSwapped
+from bighead.events.types import ModelLoaded, ModelLoadFailed, ModelRecord, ModelSwapped, TrafficArm
 from bighead.inference.loading import LoadFailed, load
 from bighead.inference.model import LoadedModel
 from bighead.registry.deployments import Deployment
+from bighead.registry.state import Traffic
 from serving.host import ModelHost
 from serving.predictor import Predictor
 from tests.unit.serving.fakes import NOW_MS, FakeLog, FakeReader
@@ -181,3 +183,35 @@ def test_a_request_that_runs_keeps_its_version(record: ModelRecord, tmp_path: Pa
     assert hosted.serving == (3, [2, 3])
     tensors = running.signature.tensors([{}], [{"x": 1.0}])
     assert running.run(tensors)[0].tolist() == [[2.0]]
+
+
+def test_a_share_of_the_traffic_asks_for_another_try(record: ModelRecord) -> None:
+    hosted = Hosted(record, broken=[2])
+    hosted.deploy(1)
+    half = (TrafficArm(arm="v1", version=1, percent=50.0), TrafficArm(arm="v2", version=2, percent=50.0))
+    wanted = Deployment("m", 1, None, Traffic(half, {}, None, ""), "c1", dict.fromkeys(range(1, 9), record))
+    hosted.host.converge("m", wanted)
+    hosted.host.converge("m", wanted)
+    assert hosted.loads == [1, 2], "what is as it was asks for nothing"
+    hosted.broken.clear()
+    hosted.host.converge("m", replace(wanted, traffic=None))
+    hosted.host.converge("m", wanted)
+    assert (hosted.loads, hosted.serving) == ([1, 2, 2], (1, [1, 2]))
+
+
+def test_a_version_with_a_label_is_loaded_before_requests_may_ask_for_it(record: ModelRecord) -> None:
+    hosted = Hosted(record, broken=[3])
+    hosted.deploy(1)
+    wanted = Deployment("m", 1, None, None, "c1", dict.fromkeys(range(1, 9), record), labels={"next": 2, "bad": 3})
+    hosted.host.converge("m", wanted)
+    assert hosted.serving == (1, [1, 2])
+    assert hosted.predictor.snapshot.version("m", "next").version == 2
+    with pytest.raises(UnknownModel, match="version 3 of model 'm' is not loaded"):
+        hosted.predictor.snapshot.version("m", "bad")
+    hosted.broken.clear()
+    hosted.host.converge("m", replace(wanted, labels={"next": 3}))
+    assert hosted.serving == (1, [1, 3])
+    with pytest.raises(UnknownModel, match="its labels are: next"):
+        hosted.predictor.snapshot.version("m", "bad")
+    hosted.host.converge("m", None)
+    assert hosted.serving is None

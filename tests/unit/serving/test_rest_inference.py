@@ -86,7 +86,7 @@ def test_a_small_body_that_unpacks_to_a_huge_one_and_one_that_is_huge(
     bomb = http.post(INFER, content=gzip.compress(b" " * 1_000_000), headers={"content-encoding": "gzip"})
     assert (bomb.status_code, "holds more than 100000 bytes" in bomb.json()["error"]) == (400, True)
     huge = http.post(INFER, content=b" " * 1_000_000)
-    assert (huge.status_code, "send fewer rows" in huge.json()["error"]) == (413, True)
+    assert (huge.status_code, "send less at a time" in huge.json()["error"]) == (413, True)
 
 
 @pytest.mark.parametrize(

@@ -120,3 +120,11 @@ async def test_an_arm_that_could_not_be_loaded_is_answered_by_the_live_version(m
     answer = await predictor_with(held, divided(held, {2: 100})).predict("times", None, [customer(1)])
     assert (answer.version, answer.arm) == (1, "live")
     assert "its version 2 is not loaded" in answer.why
+
+
+def test_a_label_of_the_traffic_stands_before_one_that_stays(models: dict[int, LoadedModel]) -> None:
+    labels = {"champion": 2, "next": 3}
+    served = Served(models[1], models, divided(models, {2: 100}), labels=labels)
+    snapshot = Snapshot({"times": served, "plain": Served(models[1], models, labels=labels)}, ready=True)
+    assert [snapshot.version("times", label).version for label in ("champion", "next")] == [1, 3]
+    assert snapshot.version("plain", "champion").version == 2

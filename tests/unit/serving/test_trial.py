@@ -10,7 +10,7 @@ import pytest
 from bighead.errors import ArtifactError
 from bighead.events.types import ModelRecord
 from bighead.inference.loading import LoadFailed, load
-from bighead.inference.trial import try_out
+from bighead.inference.trial import Trials, try_out
 from bighead.testing import eventually
 from tests.unit.serving.models import stored, times, times_record, times_stored
 
@@ -61,6 +61,20 @@ def test_a_process_that_is_killed_while_it_loads_is_an_error_that_names_the_sign
     thread.join(30)
     os.close(writer)
     assert "was killed by SIGKILL" in str(found[0])
+
+
+def test_small_models_are_tried_one_after_the_other_and_weighed_without_what_they_share(
+    tmp_path: Path, record: ModelRecord
+) -> None:
+    """What ONNX Runtime itself takes is paid once by a server: five hundred models would not fit into it else."""
+    wrong = times_record(stored(tmp_path, times(tmp_path / "m.onnx", 2.0)), 2.0, golden_factor=3.0)
+    place = Path(record.artifact_uri.removeprefix("file://"))
+    with Trials() as trials:
+        weights = [trials.try_out(place, record) for _ in range(5)]
+        with pytest.raises(LoadFailed, match="golden row 0"):
+            trials.try_out(place, wrong)
+        assert trials.try_out(place, record) < 4 << 20
+    assert max(weights) < 4 << 20
 
 
 def test_a_load_that_does_not_end_is_stopped(tmp_path: Path, record: ModelRecord) -> None:
