@@ -22,8 +22,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "dead-letters": ("dead_letters:command", "What could not be handled, why, and replaying it."),
     "features": ("features:command", "Apply definitions, backfill, training sets, online values."),
     "batch": ("batch:command", "Run models over tables of the lake."),
+    "train": ("training:command", "Train a model from its specification: checked, proven, registered."),
+    "runs": ("runs:command", "What became of runs; making the model of one again."),
     "conformance": ("conformance:command", "Does a server speak the Open Inference Protocol?"),
     "models": ("models:command", "Register, deploy, roll back and look up models."),
+    "completion": ("completion:command", "Let a shell complete commands and options."),
 }
 
 # The first row that the error is an instance of; scripts may rely on these.

@@ -8,6 +8,7 @@ import getpass
 import json
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,8 @@ VARIABLES: dict[str, str] = {
     "BIGHEAD_LAKE": "folder or URL under which the Delta tables lie",
     "BIGHEAD_STATE": "folder of the stream worker's local state",
     "BIGHEAD_SERVER_NAME": "name of this model server in events",
+    "BIGHEAD_ENVIRONMENT": "environment, such as production, that model servers serve and commands mean by default",
+    "BIGHEAD_POLICIES": "TOML file of the policies that a model gets with its first version; none: no rules",
     "BIGHEAD_SERVER_PROCESSES": "model servers that `bighead up` runs side by side on the same two ports",
     "BIGHEAD_SHARE_PORTS": "yes: other model servers of this machine and user may listen on the same ports; or no",
     "BIGHEAD_PROBE": "host:port on which one of several servers that share ports answers /health and /metrics alone",
@@ -39,6 +42,8 @@ VARIABLES: dict[str, str] = {
     "BIGHEAD_TLS_CERTIFICATE": "PEM file with which a server encrypts gRPC and REST; none: in the clear",
     "BIGHEAD_TLS_KEY": "PEM file of its key",
     "BIGHEAD_TLS_CLIENT_AUTHORITY": "PEM file of the authority that clients' certificates must come from (mTLS)",
+    "BIGHEAD_CONSOLE_TLS_CERTIFICATE": "PEM file with which the console is encrypted (https); none: in the clear",
+    "BIGHEAD_CONSOLE_TLS_KEY": "PEM file of its key",
     "BIGHEAD_LOG_SHARE": "share of the predictions that a server logs, 0 to 1",
     "BIGHEAD_LOG_REDACTED": "features and inputs that a server leaves out of its log, comma-separated",
     "BIGHEAD_LOG_FORMAT": "how the parts write their logs: text or json",
@@ -48,6 +53,7 @@ VARIABLES: dict[str, str] = {
 }
 LOG_FORMATS = ("text", "json")
 TRACING_PROTOCOLS = ("http/protobuf", "grpc")
+_ENVIRONMENT = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _ANSWERS = {"yes": True, "no": False}
 
 
@@ -71,6 +77,8 @@ class Settings:
     lake: str
     state: Path
     server_name: str
+    environment: str
+    policies: str
     server_processes: int
     share_ports: bool
     probe: str
@@ -79,6 +87,8 @@ class Settings:
     tls_certificate: str
     tls_key: str
     tls_client_authority: str
+    console_tls_certificate: str
+    console_tls_key: str
     log_share: float
     log_redacted: str
     log_format: str
@@ -92,8 +102,19 @@ class Settings:
         for name in ("partitions", "replication", "server_processes", "model_memory_mb"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"BIGHEAD_{name.upper()} is {getattr(self, name)}; it must be 1 or more")
+        if not _ENVIRONMENT.fullmatch(self.environment):
+            raise ConfigError(
+                f"BIGHEAD_ENVIRONMENT is {self.environment!r}; expected small letters, digits, '.', '_' and '-', a "
+                "letter or digit first, for example staging"
+            )
         if self.log_format not in LOG_FORMATS:
             raise ConfigError(f"BIGHEAD_LOG_FORMAT is {self.log_format!r}; expected {' or '.join(LOG_FORMATS)}")
+
+    @property
+    def server(self) -> str:
+        """This model server's name in events and heartbeats. Two environments may have servers of the same name, and
+        what one says must not stand for the other."""
+        return self.server_name if self.environment == "production" else f"{self.server_name}@{self.environment}"
 
     def probe_of(self, index: int) -> str:
         """Where the process `index` (from 0) of several that share ports answers for itself."""
@@ -137,6 +158,9 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         lake=values["BIGHEAD_LAKE"],
         state=Path(values["BIGHEAD_STATE"]),
         server_name=values["BIGHEAD_SERVER_NAME"],
+        environment=values["BIGHEAD_ENVIRONMENT"],
+        # Absolute, as other processes have other working directories.
+        policies=str(Path(values["BIGHEAD_POLICIES"]).absolute()) if values["BIGHEAD_POLICIES"] else "",
         server_processes=_integer(values, "BIGHEAD_SERVER_PROCESSES"),
         share_ports=_answer(values, "BIGHEAD_SHARE_PORTS"),
         probe=values["BIGHEAD_PROBE"],
@@ -145,6 +169,8 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         tls_certificate=values["BIGHEAD_TLS_CERTIFICATE"],
         tls_key=values["BIGHEAD_TLS_KEY"],
         tls_client_authority=values["BIGHEAD_TLS_CLIENT_AUTHORITY"],
+        console_tls_certificate=values["BIGHEAD_CONSOLE_TLS_CERTIFICATE"],
+        console_tls_key=values["BIGHEAD_CONSOLE_TLS_KEY"],
         log_share=_share(values, "BIGHEAD_LOG_SHARE"),
         log_redacted=values["BIGHEAD_LOG_REDACTED"],
         log_format=values["BIGHEAD_LOG_FORMAT"],
@@ -166,6 +192,11 @@ def _text(value: object) -> str:
 def tokens() -> str:
     """Bearer tokens of a server, ROLE:TOKEN[,ROLE:TOKEN]. No setting: secrets are never written to a file or shown."""
     return os.environ.get("BIGHEAD_TOKENS", "")
+
+
+def console_tokens() -> str:
+    """Tokens of the console and its API, ROLE:ACTOR:TOKEN[,ROLE:ACTOR:TOKEN]. No setting, for the same reason."""
+    return os.environ.get("BIGHEAD_CONSOLE_TOKENS", "")
 
 
 def tracing_protocol() -> str | None:
@@ -223,6 +254,8 @@ def _defaults(home: Path) -> dict[str, str]:
         "BIGHEAD_LAKE": str(home / "lake"),
         "BIGHEAD_STATE": str(home / "state"),
         "BIGHEAD_SERVER_NAME": "server-1",
+        "BIGHEAD_ENVIRONMENT": "production",
+        "BIGHEAD_POLICIES": "",
         "BIGHEAD_SERVER_PROCESSES": "1",
         "BIGHEAD_SHARE_PORTS": "no",
         "BIGHEAD_PROBE": "127.0.0.1:18510",
@@ -232,6 +265,8 @@ def _defaults(home: Path) -> dict[str, str]:
         "BIGHEAD_TLS_CERTIFICATE": "",
         "BIGHEAD_TLS_KEY": "",
         "BIGHEAD_TLS_CLIENT_AUTHORITY": "",
+        "BIGHEAD_CONSOLE_TLS_CERTIFICATE": "",
+        "BIGHEAD_CONSOLE_TLS_KEY": "",
         "BIGHEAD_LOG_SHARE": "1.0",
         "BIGHEAD_LOG_REDACTED": "",
         "BIGHEAD_LOG_FORMAT": "text",

@@ -10,9 +10,12 @@ BigheadError
 ├── ModelError
 │   ├── UnknownModel       no such model, version or deployment
 │   ├── CommandRefused     the registry rejected a command; the reason is in the message
+│   │   └── StaleRevision  somebody has changed the model since the sender of the command looked
 │   ├── ParityError        a converted model does not answer like the pipeline it was made from
+│   ├── ChecksFailed       what a model would be trained on does not pass the checks before training
 │   ├── ArtifactError      bytes that are not those that were registered, or that are refused
 │   └── InvalidInput       a prediction request with a wrong name, type or shape
+├── Conflict               somebody else changed the same thing meanwhile
 ├── NotReady               asked before the thing can answer
 ├── Overloaded             refused because a bound was reached; may be tried again
 ├── DeadlineExceeded       the deadline passed before the answer was there
@@ -67,8 +70,16 @@ class CommandRefused(ModelError):
     """The registry rejected a command; the message carries its reason."""
 
 
+class StaleRevision(CommandRefused):
+    """Somebody has changed the model since the sender of the command looked."""
+
+
 class ParityError(ModelError):
     """A converted model does not answer like the pipeline it was made from."""
+
+
+class ChecksFailed(ModelError):
+    """What a model would be trained on does not pass the checks before training; each finding is in the message."""
 
 
 class ArtifactError(ModelError):
@@ -77,6 +88,10 @@ class ArtifactError(ModelError):
 
 class InvalidInput(ModelError):
     """A prediction request with a wrong name, type or shape."""
+
+
+class Conflict(BigheadError):
+    """Somebody else changed the same thing meanwhile."""
 
 
 class NotReady(BigheadError):

@@ -19,6 +19,7 @@ _SECRETS = (
     (re.compile(r"(?i)(\bbearer\s+)[^\s'\",;]+"), r"\1***"),
     (re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/:@'\"]*):[^\s/@'\"]+@"), r"\1:***@"),
     (re.compile(r"\b(predict|admin):[^\s,:'\"]{16,}"), r"\1:***"),
+    (re.compile(r"\b((?:viewer|deployer|admin):[^,:'\"]{1,200}):[^\s,'\"]{16,}"), r"\1:***"),
 )
 
 
@@ -71,7 +72,7 @@ def _clean(value: Any) -> Any:
 
 
 def without_secrets(text: str) -> str:
-    """A text without bearer tokens, passwords in URLs, and ROLE:TOKEN as in BIGHEAD_TOKENS."""
+    """A text without bearer tokens, passwords in URLs and what BIGHEAD_TOKENS and BIGHEAD_CONSOLE_TOKENS hold."""
     for pattern, replacement in _SECRETS:
         text = pattern.sub(replacement, text)
     return text

@@ -6,6 +6,7 @@ import click
 
 from bighead import config
 from bighead import health as probes
+from bighead.commands.options import say
 from bighead.commands.text import columns
 from bighead.errors import PlatformError
 from bighead.events import admin
@@ -19,6 +20,8 @@ def health(parts: tuple[str, ...], as_json: bool, timeout: float) -> None:
     """Use every part but Flink's, or those named, once: a record through Kafka, a schema read back, PING, grpc.health.
 
     Ends with 3 if one does not work; containers run it as their health check.
+
+    Example: bighead health kafka redis --timeout 2
     """
     found = probes.check_all(config.load(), parts or None, timeout)
     if as_json:
@@ -32,12 +35,17 @@ def health(parts: tuple[str, ...], as_json: bool, timeout: float) -> None:
 
 
 @click.command()
-def prepare() -> None:
+@click.option("--json", "as_json", is_flag=True, help="The outcome as one JSON object.")
+def prepare(as_json: bool) -> None:
     """Create the platform's topics that are missing, verify the others, and register its schemas.
 
     `bighead up` does it by itself; run it once where Kafka and the schema registry are not started by it.
+
+    Example: bighead prepare
     """
     settings = config.load()
     admin.ensure_topics(settings)
     admin.register_schemas(settings)
-    click.echo(f"topics at {settings.kafka} and schemas at {settings.schema_registry} are in place")
+    outcome = {"kafka": settings.kafka, "schema_registry": settings.schema_registry}
+    text = f"topics at {settings.kafka} and schemas at {settings.schema_registry} are in place"
+    say(outcome, text, as_json)

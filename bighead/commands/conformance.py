@@ -22,6 +22,8 @@ def command(target: str, http: str | None, model: str | None, as_json: bool, fai
 
     The inputs are made from the model's metadata, ones and the text "a"; what says nothing about this model or server
     is shown as skipped, with the reason. Ends with 1 if a case failed.
+
+    Example: bighead conformance --target 127.0.0.1:18500 --http 127.0.0.1:18501 --failed
     """
     report = run(target, http, model)
     click.echo(_as_json(report) if as_json else _as_table(report, failed))

@@ -3,11 +3,13 @@
 import click
 
 from bighead import config
-from bighead.commands.text import columns, json_line, text_or_base64
+from bighead.commands.options import say
+from bighead.commands.text import columns, json_line
 from bighead.config import Settings
 from bighead.errors import BigheadError
 from bighead.events.codec import Codec
 from bighead.events.dead_letters import StoredDeadLetter, read_dead_letters, replay
+from bighead.events.shown import text_or_base64
 
 
 @click.group()
@@ -48,10 +50,15 @@ def show(position: str) -> None:
 @command.command("replay")
 @click.argument("positions", nargs=-1, metavar="POSITION...")
 @click.option("--all", "everything", is_flag=True, help="Every dead letter that was not sent back yet.")
-def replay_(positions: tuple[str, ...], everything: bool) -> None:
+@click.option("--reason", default="", help="Why; it is kept with the event.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def replay_(positions: tuple[str, ...], everything: bool, reason: str, as_json: bool) -> None:
     """Send dead letters back to their topics, for the stage that had failed; other stages skip them.
 
-    Example: bighead dead-letters replay 2/17 3/4
+    \b
+    Examples:
+      bighead dead-letters replay 2/17 3/4 --reason "the schema is registered now"
+      bighead dead-letters replay --all
     """
     if bool(positions) == everything:
         raise click.UsageError("give positions as `bighead dead-letters ls` prints them, or --all")
@@ -60,9 +67,11 @@ def replay_(positions: tuple[str, ...], everything: bool) -> None:
     chosen = [row for row in letters if not row.replayed]
     if positions:
         chosen = [_chosen(letters, position) for position in positions]
-    where = replay(settings, Codec(settings.schema_registry), [row.letter for row in chosen], settings.actor)
+    codec, letters_sent = Codec(settings.schema_registry), [row.letter for row in chosen]
+    where = replay(settings, codec, letters_sent, settings.actor, reason)
     for row, position in zip(chosen, where, strict=True):
-        click.echo(f"{_short(row)} of {row.letter.stage} is at {position}")
+        said = {"position": _short(row), "stage": row.letter.stage, "at": str(position)}
+        say(said, f"{_short(row)} of {row.letter.stage} is at {position}", as_json)
     click.echo(f"{len(chosen)} dead letters sent back", err=True)
 
 

@@ -13,15 +13,16 @@ import click
 from bighead import config
 from bighead.client.publish import Publisher
 from bighead.clock import wall_clock_ms
-from bighead.commands.text import columns, json_line, text_or_base64
+from bighead.commands.options import say
+from bighead.commands.text import columns, json_line
 from bighead.config import Settings
-from bighead.errors import ConfigError, EventError, InvalidEvent, UndecodableEvent
+from bighead.errors import ConfigError, EventError, InvalidEvent
 from bighead.events import admin
 from bighead.events.codec import Codec
 from bighead.events.log import follow
-from bighead.events.message import Message
 from bighead.events.schema_registry import SchemaRegistry
 from bighead.events.schemas import full_name_of, types_of
+from bighead.events.shown import shown
 from bighead.events.topics import DAY_MS, FOREVER, TOPICS, spec_of, topic_name
 
 
@@ -53,7 +54,8 @@ def topics(context: click.Context, as_json: bool) -> None:
 @click.argument("name")
 @click.option("--schema", "schemas", type=click.File("r"), multiple=True, help="Avro record schema of its events.")
 @click.option("--partitions", type=click.IntRange(1), help="Number of partitions.  [default: BIGHEAD_PARTITIONS]")
-def create(name: str, schemas: tuple[TextIO, ...], partitions: int | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="The outcome as one JSON object.")
+def create(name: str, schemas: tuple[TextIO, ...], partitions: int | None, as_json: bool) -> None:
     """Create a topic of your own and register the schemas of its events.
 
     Doing it again changes nothing; a newer version of a schema is registered if it is compatible.
@@ -64,10 +66,12 @@ def create(name: str, schemas: tuple[TextIO, ...], partitions: int | None) -> No
     parsed = [_read_schema(file) for file in schemas]
     count = partitions or settings.partitions
     made = admin.create_topic(settings, name, count)
-    click.echo(f"topic {name}: {'created' if made else 'is there'}, {count} partitions")
-    for schema in parsed:
-        schema_id = admin.register_schema(settings, name, schema)
-        click.echo(f"schema {full_name_of(schema)}: id {schema_id}")
+    registered = [(admin.register_schema(settings, name, schema), full_name_of(schema)) for schema in parsed]
+    ids = {full_name: schema_id for schema_id, full_name in registered}
+    lines = [f"topic {name}: {'created' if made else 'is there'}, {count} partitions"]
+    lines += [f"schema {full_name}: id {schema_id}" for full_name, schema_id in ids.items()]
+    outcome = {"topic": name, "created": made, "partitions": count, "schemas": ids}
+    say(outcome, "\n".join(lines), as_json)
 
 
 @command.command()
@@ -76,7 +80,10 @@ def create(name: str, schemas: tuple[TextIO, ...], partitions: int | None) -> No
 @click.option("--key", "key_field", help="Field whose value becomes the key; without it messages have none.")
 @click.option("--time", "time_field", help="Field with the event's time; else the schema's `time`, else now.")
 @click.option("--source", default="bighead/cli", show_default=True, help="Who speaks: the header ce_source.")
-def publish(topic: str, full_name: str | None, key_field: str | None, time_field: str | None, source: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="The outcome as one JSON object, on the standard output.")
+def publish(
+    topic: str, full_name: str | None, key_field: str | None, time_field: str | None, source: str, as_json: bool
+) -> None:
     """Publish lines of JSON from the standard input, each one event; bytes are base64.
 
     It stops at the first line that does not fit; the message names line and field.
@@ -98,8 +105,10 @@ def publish(topic: str, full_name: str | None, key_field: str | None, time_field
             publisher.flush()
             raise InvalidEvent(f"line {number}: {error}. The {count} lines before it were published") from error
         count += 1
-    positions = publisher.flush()
-    click.echo(f"{count} events published to {topic}, up to {', '.join(map(str, positions)) or 'nowhere'}", err=True)
+    positions = [str(position) for position in publisher.flush()]
+    click.echo(f"{count} events published to {topic}, up to {', '.join(positions) or 'nowhere'}", err=True)
+    if as_json:
+        click.echo(json_line({"topic": topic, "published": count, "positions": positions}))
 
 
 @command.command()
@@ -125,7 +134,7 @@ def tail(
     settings = config.load()
     codec = Codec(settings.schema_registry)
     messages = follow(settings, [_broker_name(settings, name) for name in names], start=start)
-    rows = (_tail_row(codec, message) for message in messages if key is None or message.key == key.encode())
+    rows = (shown(codec, message) for message in messages if key is None or message.key == key.encode())
     chosen = (row for row in rows if full_name is None or row["type"] == full_name)
     for row in itertools.islice(chosen, count):
         click.echo(json_line(row))
@@ -253,19 +262,3 @@ def _key(record: dict[str, Any], field: str) -> str:
         raise InvalidEvent(f"field {field!r}, which is to be the key, is missing or null")
     value = record[field]
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
-
-
-def _tail_row(codec: Codec, message: Message) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "topic": message.topic,
-        "partition": message.partition,
-        "offset": message.offset,
-        "timestamp_ms": message.timestamp_ms,
-        "key": text_or_base64(message.key),
-        "headers": {name: text_or_base64(value) for name, value in message.headers},
-    }
-    try:
-        full_name, value = codec.decode_record(message.value)
-    except UndecodableEvent as error:
-        return row | {"type": None, "value": message.value, "error": str(error)}
-    return row | {"type": full_name, "value": value}

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,7 +31,8 @@ from bighead.config import Settings
 from bighead.errors import InvalidInput
 from bighead.features.catalog import ENGINES, Catalog
 from bighead.features.plan import FeatureRow
-from bighead.features.types import ValueType
+from bighead.features.types import ValueType, value_of
+from bighead.times import time_ms
 
 READ_TIMEOUT_S = 5.0
 Command = TypeVar("Command", bound=Callable[..., object])
@@ -174,7 +174,8 @@ def get_command(join: str, keys: tuple[str, ...], as_of: str | None, as_json: bo
     catalog = current_catalog(settings)
     kinds = catalog.join(join).left_kinds
     entity = dict(_key(text, kinds) for text in keys)
-    row = asyncio.run(_read(settings, catalog, join, entity, _milliseconds(as_of)))
+    at_ms = wall_clock_ms() if as_of is None else time_ms(as_of, "--as-of")
+    row = asyncio.run(_read(settings, catalog, join, entity, at_ms))
     if as_json:
         click.echo(json_line(asdict(row)))
         return
@@ -186,7 +187,8 @@ def get_command(join: str, keys: tuple[str, ...], as_of: str | None, as_json: bo
 @click.argument("group", required=False)
 @click.option("--all", "everything", is_flag=True, help="Every active group.")
 @click.option("--until", required=True, metavar="DATE", help="A midnight, UTC: batch owns what lies before it.")
-def backfill_command(group: str | None, everything: bool, until: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="The outcome as one JSON object.")
+def backfill_command(group: str | None, everything: bool, until: str, as_json: bool) -> None:
     """Let batch compute the tiles below a midnight from the tables of the same events.
 
     Example: bighead features backfill --all --until 2013-11-01
@@ -194,23 +196,24 @@ def backfill_command(group: str | None, everything: bool, until: str) -> None:
     if (group is None) != everything:
         raise InvalidInput("a backfill is of one group or of --all; name one of the two")
     chosen = ["--all"] if group is None else ["--group", group]
-    run_batch("backfill", *chosen, "--cut", str(_milliseconds(until)))
+    run_batch("backfill", *chosen, "--cut", str(time_ms(until, "--until")), *_json(as_json))
 
 
 @command.command("refresh")
 @click.argument("groups", nargs=-1, metavar="[GROUP]...")
 @click.option("--until", metavar="DATE", help="A midnight, UTC.  [default: the last one]")
 @click.option("--compare", is_flag=True, help="Then compare epochs that wait with those that answer.")
-def refresh_command(groups: tuple[str, ...], until: str | None, compare: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="The outcome as one JSON object.")
+def refresh_command(groups: tuple[str, ...], until: str | None, compare: bool, as_json: bool) -> None:
     """Do what has to be done once a day: land topics, backfill, move the cut, write snapshots, prune.
 
     After a crash run the same command: what is done is kept.
 
     Example: bighead features refresh --compare
     """
-    cut = [] if until is None else ["--cut", str(_milliseconds(until))]
+    cut = [] if until is None else ["--cut", str(time_ms(until, "--until"))]
     chosen = [text for group in groups for text in ("--group", group)]
-    run_batch("refresh", *chosen, *cut, *(["--compare"] if compare else []))
+    run_batch("refresh", *chosen, *cut, *(["--compare"] if compare else []), *_json(as_json))
 
 
 @command.command("training-set")
@@ -219,13 +222,19 @@ def refresh_command(groups: tuple[str, ...], until: str | None, compare: bool) -
 @click.option("--output", required=True, metavar="TABLE", help="Table to write, relative to the lake.")
 @click.option("--time", required=True, metavar="COLUMN", help="The column of `--left` with the time of each row.")
 @click.option("--labels", metavar="FILE", help="A Python file with Labels: a column for each.")
-def training_set_command(join: str, left: str, output: str, time: str, labels: str | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="The outcome as one JSON object.")
+def training_set_command(join: str, left: str, output: str, time: str, labels: str | None, as_json: bool) -> None:
     """Give each row of a table the features as they were at its time, and labels from what happened after it.
 
     Example: bighead features training-set flight --left flights/labels --output flights/training --time as_of_ms
     """
     more = [] if labels is None else ["--labels", labels]
-    run_batch("training-set", "--join", join, "--left", left, "--output", output, "--time", time, *more)
+    tables = ("--join", join, "--left", left, "--output", output, "--time", time)
+    run_batch("training-set", *tables, *more, *_json(as_json))
+
+
+def _json(as_json: bool) -> list[str]:
+    return ["--json"] if as_json else []
 
 
 def _report(settings: Settings, applied: Applied, wait_s: float | None, as_json: bool) -> None:
@@ -262,27 +271,4 @@ def _key(text: str, kinds: dict[str, ValueType]) -> tuple[str, Any]:
     if not equals or name not in kinds:
         expected = ", ".join(f"{key}=<{kind}>" for key, kind in kinds.items())
         raise InvalidInput(f"{text!r} is nothing that this join takes; expected {expected}")
-    try:
-        match kinds[name]:
-            case ValueType.LONG:
-                return name, int(value)
-            case ValueType.DOUBLE:
-                return name, float(value)
-            case ValueType.BOOLEAN:
-                return name, {"true": True, "false": False}[value]
-            case _:
-                return name, value
-    except (ValueError, KeyError):
-        raise InvalidInput(f"{name!r} is {kinds[name]}; received {value!r}") from None
-
-
-def _milliseconds(text: str | None) -> int:
-    if text is None:
-        return wall_clock_ms()
-    if text.isdecimal():
-        return int(text)
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidInput(f"{text!r} is no time; expected ISO 8601, as 2013-11-01T06:00Z, or milliseconds") from None
-    return round((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000)
+    return name, value_of(name, value, kinds[name])

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import click
 
 from bighead.commands.text import json_line
+from bighead.times import time_ms
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -22,6 +23,33 @@ def writes(function: Command) -> Command:
     ):
         function = option(function)
     return function
+
+
+def expects(function: Command) -> Command:
+    """The option of commands that change a model which somebody else may have changed."""
+    return click.option(
+        "--expect", "expected", type=click.IntRange(0), metavar="REVISION", help="Refuse if the model has another one."
+    )(function)
+
+
+def places(function: Command) -> Command:
+    """The option of commands that are about one environment."""
+    return click.option("--environment", help="Where, such as staging.  [default: BIGHEAD_ENVIRONMENT]")(function)
+
+
+def reads_as_of(function: Command) -> Command:
+    """The option of commands that look something up: `as_of_ms` is None for now."""
+
+    def milliseconds(context: click.Context, option: click.Parameter, value: str | None) -> int | None:
+        return None if value is None else time_ms(value, "--as-of")
+
+    return click.option(
+        "--as-of",
+        "as_of_ms",
+        metavar="TIME",
+        callback=milliseconds,
+        help="As it was then (inclusive): ISO 8601, UTC where no zone is given, or milliseconds.",
+    )(function)
 
 
 def say(outcome: dict[str, Any], text: str, as_json: bool) -> None:

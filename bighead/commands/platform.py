@@ -9,9 +9,11 @@ from pathlib import Path
 import click
 
 from bighead import config
+from bighead.commands.options import say
+from bighead.commands.text import columns, json_line
 from bighead.config import Settings
 from bighead.errors import PlatformError
-from bighead.health import expanded
+from bighead.health import expanded, processes
 from bighead.local.parts import FLINK
 from bighead.local.platform import ALL, KNOWN, PartStatus, Platform
 from bighead.local.ports import free_settings
@@ -26,21 +28,28 @@ _FOLLOW_S = 0.2
 @click.option("--only", metavar="PARTS", help=f"Start these alone, separated by commas: {','.join(KNOWN)}.")
 @click.option("--lane", type=click.Choice(["flink"]), help="Start this stream lane too, beside the Python one.")
 @click.option("--timeout", default=180.0, show_default=True, metavar="SECONDS", help="How long to wait for all parts.")
-def up(free_ports: bool, only: str | None, lane: str | None, timeout: float) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Addresses as one JSON object; progress goes to standard error.")
+def up(free_ports: bool, only: str | None, lane: str | None, timeout: float, as_json: bool) -> None:
     """Start the platform on this machine and return when every part has passed its probe.
 
     Data, logs and settings lie in BIGHEAD_HOME (default: .bighead). What runs already is left as it is.
+
+    \b
+    Examples:
+      bighead up
+      bighead up --free-ports --only kafka,registry,redis
     """
     started = time.monotonic()
     platform = Platform(_settings(free_ports))
     wanted = [name.strip() for name in only.split(",")] if only else list(ALL)
     wanted += FLINK if lane else ()
     was_running = platform.supervisor.pid() is not None
-    platform.up(wanted, lambda line: click.echo(f"{time.monotonic() - started:6.1f} s  {line}"), timeout)
+    platform.up(wanted, lambda line: click.echo(f"{time.monotonic() - started:6.1f} s  {line}", err=as_json), timeout)
     settings = platform.settings
-    click.echo(f"{'runs already' if was_running else 'started'} in {settings.home}")
-    for name, address in _addresses(settings):
-        click.echo(f"  {name:<16} {address}")
+    lines = [f"{'runs already' if was_running else 'started'} in {settings.home}"]
+    lines += [f"  {name:<16} {address}" for name, address in _addresses(settings)]
+    outcome = {"home": str(settings.home), "started": not was_running, "addresses": dict(_addresses(settings))}
+    say(outcome, "\n".join(lines), as_json)
 
 
 @click.command()
@@ -50,14 +59,14 @@ def status(parts: tuple[str, ...], as_json: bool) -> None:
     """Show the parts on this machine, or those named: process, memory, and what its probe saw.
 
     Ends with 3 if one cannot be used. `bighead health` asks the same of parts that run elsewhere.
+
+    Example: bighead status kafka server
     """
     found = Platform(config.load()).status(parts)
     if as_json:
         click.echo(json.dumps([_as_json(part) for part in found], indent=2))
     else:
-        click.echo(f"{'PART':<17} {'WORKS':<6} {'PROCESS':<9} {'PID':>7} {'UP':>8} {'MEMORY':>8}  SEEN")
-        for part in found:
-            click.echo(_as_line(part))
+        click.echo(columns(("PART", "WORKS", "PROCESS", "PID", "UP", "MEMORY", "SEEN"), map(_as_row, found)))
         click.echo(f"memory of all: {sum(part.memory_mb for part in found):,.0f} MB")
     broken = [part.part for part in found if not part.ok]
     if broken:
@@ -69,7 +78,10 @@ def status(parts: tuple[str, ...], as_json: bool) -> None:
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is written from now on, until interrupted.")
 @click.option("-n", "--lines", default=50, show_default=True, help="How many lines of each part to begin with.")
 def logs(part: str | None, follow: bool, lines: int) -> None:
-    """Show the last lines that the parts wrote, or those of one PART."""
+    """Show the last lines that the parts wrote, or those of one PART.
+
+    Example: bighead logs server --lines 200 --follow
+    """
     platform = Platform(config.load())
     files = {name: platform.log_file(name) for name in _with_logs(platform, part)}
     only = part if len(files) == 1 else None
@@ -87,20 +99,35 @@ def logs(part: str | None, follow: bool, lines: int) -> None:
 
 @click.command()
 @click.option("--timeout", default=180.0, show_default=True, metavar="SECONDS", help="How long to wait for all of it.")
-def restart(timeout: float) -> None:
+@click.option(
+    "--json", "as_json", is_flag=True, help="The outcome as one JSON object; progress goes to standard error."
+)
+def restart(timeout: float, as_json: bool) -> None:
     """Replace the processes of the model server one after the other; no request is lost.
 
     Each new one has loaded what is live before an old one drains. Settings stay: for others, `bighead down` and `up`.
+
+    Example: bighead restart
     """
-    Platform(config.load()).restart_servers(click.echo, timeout)
+    platform = Platform(config.load())
+    platform.restart_servers(lambda line: click.echo(line, err=as_json), timeout)
+    if as_json:
+        click.echo(json_line({"restarted": list(processes(platform.settings))}))
 
 
 @click.command()
-def down() -> None:
-    """Stop every process of the platform. Its data stays in BIGHEAD_HOME."""
+@click.option(
+    "--json", "as_json", is_flag=True, help="The outcome as one JSON object; progress goes to standard error."
+)
+def down(as_json: bool) -> None:
+    """Stop every process of the platform. Its data stays in BIGHEAD_HOME.
+
+    Example: bighead down
+    """
     platform = Platform(config.load())
-    stopped = platform.down(click.echo)
-    click.echo(f"{'stopped' if stopped else 'nothing runs'} in {platform.settings.home}")
+    stopped = platform.down(lambda line: click.echo(line, err=as_json))
+    home = platform.settings.home
+    say({"home": str(home), "stopped": stopped}, f"{'stopped' if stopped else 'nothing runs'} in {home}", as_json)
 
 
 def _settings(free_ports: bool) -> Settings:
@@ -124,13 +151,13 @@ def _as_json(status: PartStatus) -> dict[str, object]:
     return status.health.as_json() | {"process": process}
 
 
-def _as_line(status: PartStatus) -> str:
+def _as_row(status: PartStatus) -> tuple[str, ...]:
     pid = str(status.pid or "")
     memory = f"{status.memory_mb:,.0f} MB" if status.pid else ""
     uptime = f"{status.uptime_s:,.0f} s" if status.pid else ""
     works = "yes" if status.ok else "NO"
     seen = f"{status.health.detail} ({status.health.latency_ms:.0f} ms)"
-    return f"{status.part:<17} {works:<6} {status.state:<9} {pid:>7} {uptime:>8} {memory:>8}  {seen}"
+    return status.part, works, status.state, pid, uptime, memory, seen
 
 
 def _with_logs(platform: Platform, part: str | None) -> list[str]:

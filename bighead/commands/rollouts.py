@@ -1,19 +1,14 @@
 """`bighead models rollout`: start a staged roll-out, watch it, stop it."""
 
-import re
-
 import click
 
 from bighead import config
 from bighead.client.rollouts import RolloutsClient
-from bighead.commands.options import say, writes
+from bighead.commands.options import expects, places, say, writes
 from bighead.errors import InvalidInput, ModelError
-from bighead.events.types import RolloutEnded, RolloutRule, RolloutStage, RolloutStarted
+from bighead.events.types import RolloutEnded, RolloutStarted
+from bighead.registry.rollout_texts import duration_ms, rule_of, stages_of
 from bighead.registry.state import COMPLETED, RolloutEvent
-
-_UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_DURATION = re.compile(r"(\d+)(ms|s|m|h|d)")
-_RULE = re.compile(r"\s*([^<>=\s]+)\s*(<=|>=)\s*(\S+)\s*")
 
 
 @click.command()
@@ -31,6 +26,8 @@ _RULE = re.compile(r"\s*([^<>=\s]+)\s*(<=|>=)\s*(\S+)\s*")
 @click.option("--salt", default="", help="Another salt assigns every unit anew.")
 @click.option("--wait", is_flag=True, help="Until it has ended, with a line for each stage.")
 @click.option("--stop", is_flag=True, help="End the one under way: all traffic goes back to the live version.")
+@places
+@expects
 @writes
 @click.pass_context
 def rollout(
@@ -45,6 +42,8 @@ def rollout(
     salt: str,
     wait: bool,
     stop: bool,
+    environment: str | None,
+    expected: int | None,
     reason: str,
     actor: str | None,
     timeout_s: float,
@@ -62,15 +61,15 @@ def rollout(
       bighead models rollout delay 3 --stages 5,50,100 --hold 1h --predictions 1000 --reason "better AUC"
       bighead models rollout delay --stop --reason "complaints"
     """
-    client = RolloutsClient(config.load(), actor, timeout_s=timeout_s)
+    client = RolloutsClient(config.load(), actor, environment=environment, timeout_s=timeout_s)
     if stop:
         _check_alone(context)
-        ended = client.stop(name, reason)
+        ended = client.stop(name, reason, expected_revision=expected)
         _tell(ended, 0, as_json)
         return
     planned = stages_of(stages, duration_ms(hold), predictions)
     kept = [rule_of(rule) for rule in rules]
-    started = client.start(name, version, planned, reason, rules=kept, unit=unit, salt=salt)
+    started = client.start(name, version, planned, reason, rules=kept, unit=unit, salt=salt, expected_revision=expected)
     if not wait:
         _tell(started, len(planned), as_json)
         return
@@ -80,34 +79,6 @@ def rollout(
             raise ModelError(
                 f"version {event.version} of {name!r} was not rolled out: {event.outcome}, {event.why}: {event.reason}"
             )
-
-
-def stages_of(text: str, hold_ms: int, predictions: int) -> list[RolloutStage]:
-    """The stages that `--stages` names; raises InvalidInput."""
-    try:
-        percents = [float(percent) for percent in text.split(",")]
-    except ValueError:
-        raise InvalidInput(f"--stages is {text!r}; expected percents such as 1,10,50,100") from None
-    return [RolloutStage(percent=percent, hold_ms=hold_ms, predictions=predictions) for percent in percents]
-
-
-def rule_of(text: str) -> RolloutRule:
-    """The rule that `--rule` names; raises InvalidInput."""
-    match = _RULE.fullmatch(text)
-    try:
-        metric, sign, bound = match.groups() if match else ("", "", "")
-        number = float(bound)
-    except ValueError:
-        raise InvalidInput(f"{text!r} is no rule; expected METRIC<=NUMBER or METRIC>=NUMBER, e.g. auc>=0.7") from None
-    return RolloutRule(metric=metric, at_most=number) if sign == "<=" else RolloutRule(metric=metric, at_least=number)
-
-
-def duration_ms(text: str) -> int:
-    """The milliseconds of a text such as 10m; raises InvalidInput."""
-    match = _DURATION.fullmatch(text)
-    if match is None:
-        raise InvalidInput(f"{text!r} is no length of time; expected a number and ms, s, m, h or d, for example 10m")
-    return int(match[1]) * _UNITS_MS[match[2]]
 
 
 def _check_alone(context: click.Context) -> None:

@@ -4,7 +4,7 @@ import click
 
 from bighead import config
 from bighead.client.models import ModelsClient
-from bighead.commands.options import say, writes
+from bighead.commands.options import expects, places, say, writes
 from bighead.errors import InvalidInput
 from bighead.registry.state import Segments
 
@@ -13,9 +13,19 @@ from bighead.registry.state import Segments
 @click.argument("name")
 @click.argument("segments", nargs=-1, metavar="KEY=VALUE:VERSION...")
 @click.option("--none", "ends", is_flag=True, help="No longer partitioned: the live version answers everything.")
+@places
+@expects
 @writes
 def segments(
-    name: str, segments: tuple[str, ...], ends: bool, reason: str, actor: str | None, timeout_s: float, as_json: bool
+    name: str,
+    segments: tuple[str, ...],
+    ends: bool,
+    environment: str | None,
+    expected: int | None,
+    reason: str,
+    actor: str | None,
+    timeout_s: float,
+    as_json: bool,
 ) -> None:
     """Let versions of their own answer for segments of the rows, such as a carrier or a region.
 
@@ -33,7 +43,9 @@ def segments(
     if len(versions) != len(segments):
         raise InvalidInput(f"a segment is named twice among {', '.join(segments)}; expected each once")
     keys = tuple(dict.fromkeys(segment.partition("=")[0] for segment in versions))
-    ModelsClient(config.load(), actor, timeout_s=timeout_s).set_segments(name, versions, keys, reason)
+    ModelsClient(config.load(), actor, environment=environment, timeout_s=timeout_s).set_segments(
+        name, versions, keys, reason, expected_revision=expected
+    )
     text = f"{name}: {told(Segments(keys, versions))}" if versions else f"{name} is not partitioned any more"
     say({"model": name, "keys": list(keys), "segments": versions}, text, as_json)
 

@@ -20,7 +20,8 @@ from bighead.config import Settings, split_address
 from bighead.errors import ConfigError, PlatformError
 from bighead.health import SERVER, processes
 from bighead.local import flink
-from bighead.local.jars import list_folder
+from bighead.local.archives import archive_options
+from bighead.local.jars import class_path, list_folder
 from bighead.local.java import JAVA_FOR_KAFKA, JAVA_FOR_REGISTRY, find_java
 
 INFRASTRUCTURE = ("kafka", "registry", "redis")
@@ -60,6 +61,8 @@ log.dirs={data}
 log.cleaner.dedupe.buffer.size=8388608
 num.network.threads=2
 num.io.threads=4
+# Else a record that says nothing twice a second, for standby controllers; here it was half of what an idle broker did.
+metadata.max.idle.interval.ms=0
 """
 _REGISTRY_PROPERTIES = """\
 quarkus.http.host={host}
@@ -187,11 +190,12 @@ def _prepare_kafka(settings: Settings, port: Port, jvm: Path) -> tuple[str, ...]
     here = _KAFKA_PROPERTIES.format(host=port.host, port=port.number, controller_port=port.number + 1, data=data)
     properties.write_text(here + "".join(f"{name}={value}\n" for name, value in BROKER.items()))
     logging = f"-Dlog4j2.configurationFile={(list_folder() / 'log4j2.properties').as_uri()}"
-    java = (*_jvm(JAVA_FOR_KAFKA, data.parent), logging, "-cp", f"{jvm}/kafka/*")
+    java, loaded = _jvm(JAVA_FOR_KAFKA, data.parent), (logging, "-cp", f"{jvm}/kafka/*")
     if not (data / "meta.properties").exists():
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        _format_kafka((*java, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(properties)))
-    return (*java, "kafka.Kafka", str(properties))
+        tool = ("kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(properties))
+        _format_kafka((*java, *_archive("kafka", java, write=False), *loaded, *tool))
+    return (*java, *_archive("kafka", java), *loaded, "kafka.Kafka", str(properties))
 
 
 def _jvm(minimum: int, folder: Path) -> tuple[str, ...]:
@@ -200,6 +204,10 @@ def _jvm(minimum: int, folder: Path) -> tuple[str, ...]:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     return (str(find_java(minimum)), *_JVM, f"-Djava.io.tmpdir={temporary}")
+
+
+def _archive(part: str, java: tuple[str, ...], *, write: bool = True) -> tuple[str, ...]:
+    return archive_options(part, Path(java[0]), [*_JVM, *map(str, class_path(part))], write=write)
 
 
 def _format_kafka(command: tuple[str, ...]) -> None:
@@ -215,7 +223,8 @@ def _prepare_registry(settings: Settings, port: Port, jvm: Path) -> tuple[str, .
         _REGISTRY_PROPERTIES.format(host=port.host, port=port.number, management_port=port.number + 1, data=data)
     )
     located = f"-Dquarkus.config.locations={properties.as_uri()}"
-    return (*_jvm(JAVA_FOR_REGISTRY, data.parent), located, "-jar", f"{jvm}/registry/quarkus-run.jar")
+    java = _jvm(JAVA_FOR_REGISTRY, data.parent)
+    return (*java, *_archive("registry", java), located, "-jar", f"{jvm}/registry/quarkus-run.jar")
 
 
 def _prepare_redis(settings: Settings, port: Port) -> tuple[str, ...]:

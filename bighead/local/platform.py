@@ -7,11 +7,12 @@ import fcntl
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import redis
@@ -20,7 +21,7 @@ from bighead import config, health
 from bighead.config import Settings
 from bighead.errors import ConfigError, PlatformError
 from bighead.events import admin
-from bighead.health import expanded, processes
+from bighead.health import SERVER, expanded, processes
 from bighead.local import jars, parts
 from bighead.local.checks import require_free_port, require_free_space
 from bighead.local.parts import APPLICATIONS, FLINK, INFRASTRUCTURE, SPARE, Part
@@ -30,6 +31,13 @@ ALL = INFRASTRUCTURE + APPLICATIONS
 KNOWN = ALL + FLINK
 """The parts that are started where nothing is said, and those that must be asked for."""
 NOT_STARTED = "NONE"
+_NOT_RUNNING = {
+    "STARTING": "is starting at this moment; try again when `bighead status` shows it RUNNING",
+    "STOPPING": "is stopping at this moment; try again when `bighead status` shows it RUNNING",
+    "BACKOFF": "ends as soon as it is started, and is started again and again; see `bighead logs server`",
+    "FATAL": "ended as soon as it was started, each time; see `bighead logs server`, then start it: bighead up",
+}
+"""What a process does that is known and does not run, by what its supervisor calls it."""
 _FREE_BYTES = 1_000_000_000
 _PROBE_S = 3.0
 _PAUSE_S = 0.1
@@ -93,15 +101,14 @@ class Platform:
         """Every part as its supervisor and its probe see it now; by default all that belong to this platform."""
         states = self.supervisor.states()
         names = names or [name for name in KNOWN if name in ALL or name in states]
-        names = expanded(names, self.settings)
-        found = []
-        for probed in health.check_all(self.settings, names, _PROBE_S):
-            state = states.get(probed.part, {})
-            pid = state.get("pid") or None
-            uptime = state["now"] - state["start"] if pid else 0
-            name = state.get("statename", NOT_STARTED)
-            found.append(PartStatus(probed.part, name, pid, uptime, _memory_mb(pid), probed))
-        return found
+        seen = health.check_all(self.settings, expanded(names, self.settings), _PROBE_S)
+        if SERVER in names and states.get(SPARE, {}).get("pid"):
+            seen.append(self._check_spare())
+        return [_part_status(probed, states.get(probed.part, {})) for probed in seen]
+
+    def _check_spare(self) -> health.Health:
+        probed = health.check_server(SPARE, parts.place(SPARE, self.settings), self.settings, _PROBE_S)
+        return replace(probed, detail=f"{probed.detail}; it stands in until `bighead restart` succeeds")
 
     def restart_servers(self, on_progress: Progress = lambda _: None, timeout_s: float = 180.0) -> None:
         """Replaces the processes of the model server one after the other; no request is lost.
@@ -112,11 +119,8 @@ class Platform:
         deadline, names = time.monotonic() + timeout_s, processes(self.settings)
         with self._only_one():
             states = self.supervisor.states()
-            missing = [name for name in names if states.get(name, {}).get("statename") != "RUNNING"]
-            if missing:
-                raise PlatformError(
-                    f"{', '.join(missing)} does not run from {self.settings.home}; start it: bighead up"
-                )
+            for name in names:
+                self._require_running(name, states.get(name, {}).get("statename", NOT_STARTED))
             if states.get(SPARE, {}).get("statename") != "RUNNING":
                 self._start_spare()
             try:
@@ -129,6 +133,13 @@ class Platform:
                 self.supervisor.start_part(name)
                 self._await_server(name, on_progress, deadline)
             self.supervisor.remove(SPARE)
+
+    def _require_running(self, name: str, state: str) -> None:
+        """Only what runs is replaced. Raises PlatformError that says what it does instead."""
+        if state == "RUNNING":
+            return
+        does = _NOT_RUNNING.get(state, f"does not run from {self.settings.home}; start it: bighead up")
+        raise PlatformError(f"{name} {does}")
 
     def _start_spare(self) -> None:
         self.supervisor.remove(SPARE)  # known, but stopped, where a restart was interrupted
@@ -270,6 +281,12 @@ class Platform:
         with (self.settings.home / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _part_status(probed: health.Health, state: Mapping[str, Any]) -> PartStatus:
+    pid = state.get("pid") or None
+    uptime = state["now"] - state["start"] if pid else 0
+    return PartStatus(probed.part, state.get("statename", NOT_STARTED), pid, uptime, _memory_mb(pid), probed)
 
 
 def _memory_mb(pid: int | None) -> float:

@@ -4,9 +4,9 @@ import pytest
 from click.testing import CliRunner
 
 from bighead.cli import main
-from bighead.commands.rollouts import duration_ms, rule_of, stages_of
 from bighead.errors import InvalidInput
 from bighead.events.types import RolloutRule, RolloutStage
+from bighead.registry.rollout_texts import duration_ms, rule_of, stages_of
 
 
 def test_stages_rules_and_times_mean_what_they_say() -> None:
