@@ -6,7 +6,19 @@ from collections.abc import Callable
 
 import click
 
-from benchmarks import flink, freshness, lane, memory, online, predictions, rebuild, serving, training
+from benchmarks import (
+    flink,
+    freshness,
+    lane,
+    library,
+    memory,
+    online,
+    predictions,
+    rebuild,
+    registry,
+    serving,
+    training,
+)
 from benchmarks.report import Report, as_json, as_text, machine
 from bighead.errors import BigheadError
 
@@ -14,10 +26,12 @@ RUNS: dict[str, Callable[[float | None], Report]] = {
     "flink": lambda _: flink.run(),
     "freshness": lambda seconds: freshness.run(seconds or freshness.SECONDS),
     "lane": lambda _: lane.run(),
+    "library": lambda _: library.run(),
     "online": lambda seconds: online.run(seconds or online.SECONDS),
     "memory": lambda _: memory.run(),
     "predictions": lambda seconds: predictions.run(seconds or predictions.SECONDS),
     "rebuild": lambda _: rebuild.run(),
+    "registry": lambda _: registry.run(),
     "training": lambda _: training.run(),
     "serving": lambda seconds: serving.run(seconds or serving.SECONDS),
 }
@@ -32,10 +46,12 @@ Examples:
 flink        events/s of the Flink lane from a filled topic, beside Flink's own scan and count (needs `make flink`)
 freshness    publish to visible in Redis at 2,000 events/s, beside Kafka alone
 lane         events/s of the Python lane from a filled topic, beside plain Faust agents
+library      reports, checks, conversion and segments of the BigHead library beside bare scikit-learn; `--only ROW`
 online       p99 of reading a Join of 30 features, 1 and 100 entities, beside pipelined HMGET
 memory       resident memory of the worker at a million live keys, and bytes of Redis a key
 predictions  calls/s and latency with and without feature look-up, beside a bare grpc.aio echo
 rebuild      tiles/s from the log to an empty Redis, byte-identical
+registry     start and answers with 100,000 events of 1,000 models x 50 versions, beside MLflow's own server (minutes)
 serving      the model server under h2load, which must be on PATH: calls/s beside MLServer (installed apart, which takes
              a minute the first time), latency, batches beside ONNX Runtime alone, and callers' latency while versions
              are swapped, ten times too much is offered, and a shadow computes; `--only ROW` for one of them
@@ -56,7 +72,10 @@ run share one machine at one time. h2load is used for full load where it is on P
 )
 @click.option("--feast", is_flag=True, help="Measure Feast beside online; it is installed apart, which takes a minute.")
 @click.option(
-    "--only", multiple=True, type=click.Choice(list(serving.ROWS)), help="Of serving, this row; may be given again."
+    "--only",
+    multiple=True,
+    type=click.Choice([*serving.ROWS, *library.ROWS]),
+    help="Of serving and library, this row; may be given again.",
 )
 @click.option("--json", "json_wanted", is_flag=True, help="One JSON object, for machines.")
 def main(names: tuple[str, ...], seconds: float | None, feast: bool, only: tuple[str, ...], json_wanted: bool) -> None:
@@ -65,7 +84,10 @@ def main(names: tuple[str, ...], seconds: float | None, feast: bool, only: tuple
     facts, reports = machine(), []
     runs = RUNS | {
         "online": lambda seconds: online.run(seconds or online.SECONDS, feast=feast),
-        "serving": lambda seconds: serving.run(seconds or serving.SECONDS, only),
+        "serving": lambda seconds: serving.run(
+            seconds or serving.SECONDS, [row for row in only if row in serving.ROWS]
+        ),
+        "library": lambda _: library.run([row for row in only if row in library.ROWS]),
     }
     try:
         for name in names or runs:

@@ -23,7 +23,7 @@ from bighead.events import admin
 from bighead.events.codec import Codec
 from bighead.events.types import Tensor
 from examples.flights import data, features
-from examples.flights.train import FIRST, model_inputs, schedule_inputs
+from examples.flights.recipes import PARAMETERS, model_inputs, schedule_inputs
 
 JOIN, WITH, WITHOUT = "flight", "delay", "schedule"
 EVENTS = 20_000
@@ -98,7 +98,8 @@ def serve(settings: Settings) -> dict[str, int]:
     inputs = {WITH: model_inputs(names), WITHOUT: schedule_inputs()}
     for model, columns in inputs.items():
         path = settings.home / f"{model}.onnx"
-        deploy(settings, model, train(settings, path, columns, _rows(columns), FIRST, join if model == WITH else None))
+        looked_up = join if model == WITH else None
+        deploy(settings, model, train(settings, path, columns, _rows(columns), PARAMETERS, looked_up))
     return {model: len(columns) for model, columns in inputs.items()}
 
 

@@ -1,9 +1,10 @@
 """Models for measurements, trained on made-up rows, then proven, registered and deployed as any other."""
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -15,7 +16,8 @@ from bighead.events.types import ModelRecord, Tensor
 from bighead.features.compiled import CompiledJoin
 from bighead.pipeline import export, model_record, prove, save
 from bighead.pipeline.record import Origin
-from examples.flights.train import Recipe, fit
+from bighead.pipeline.tensors import frame
+from examples.flights.recipes import SEED, trees_over
 
 _REASON = "a measurement"
 
@@ -25,15 +27,17 @@ def train(
     path: Path,
     inputs: Sequence[Tensor],
     rows: pd.DataFrame,
-    recipe: Recipe,
+    parameters: Mapping[str, Any],
     join: CompiledJoin | None = None,
+    seed: int = SEED,
 ) -> tuple[Path, ModelRecord]:
     """Boosted trees over these inputs, saved at the path, and what the registry records of them.
 
     join: the one whose features are among the inputs, in its first epoch.
     """
     started_ms = wall_clock_ms()
-    pipeline = fit(rows, inputs, recipe)
+    categories = [one.name for one in inputs if one.type == "BYTES"]
+    pipeline = trees_over(categories, parameters, seed).fit(frame(inputs, rows), rows.late.astype("int64"))
     proven = prove(pipeline, export(pipeline, inputs), inputs, rows.head(200))
     origin = Origin(
         join=None if join is None else join.name,

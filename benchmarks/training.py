@@ -69,7 +69,8 @@ def run(sizes: Sizes = Sizes()) -> Report:
         settings, home = config.load({"BIGHEAD_HOME": folder}), Path(folder) / "small"
         spark = spark_session(settings, "benchmarks")
         try:
-            _warm(spark, Path(folder) / "warm")
+            if sizes.events > WARM_EVENTS:  # else the measurement is no longer than its warm-up
+                _warm(spark, Path(folder) / "warm")
             say(f"writing {sizes.events:,} events and {sizes.queries:,} queries")
             write(spark, settings, sizes)
             write(spark, config.load({"BIGHEAD_HOME": str(home)}), sizes.small)

@@ -26,7 +26,7 @@ from bighead.config import Settings
 from bighead.events.codec import Codec
 from bighead.events.types import ModelRecord, Signature, Tensor
 from bighead.pipeline import feature, request
-from examples.flights.train import Recipe
+from examples.flights.recipes import PARAMETERS
 
 TENSOR, COLUMNS, FEATURES = "trees", "columns", "features"
 INFER = "/inference.GRPCInferenceService/ModelInfer"
@@ -78,8 +78,8 @@ def column_model(settings: Settings, join: str | None, seed: int = 7) -> tuple[P
         codec.close()
         inputs = [feature(name) for name, kind in compiled.kinds.items() if kind in ("double", "long")]
     path = settings.home / "models" / f"{join}-{seed}.onnx"
-    recipe = Recipe(trees=TREES, learning_rate=0.08, seed=seed)
-    return train(settings, path, inputs, _rows(inputs, seed), recipe, compiled)
+    parameters = {**PARAMETERS, "max_iter": TREES, "learning_rate": 0.08}
+    return train(settings, path, inputs, _rows(inputs, seed), parameters, compiled, seed)
 
 
 def infer_request(rows: int) -> bytes:
