@@ -17,7 +17,7 @@ from bighead.local.platform import Platform
 from bighead.local.ports import free_settings
 from examples.flights.demo import run
 from examples.flights.story import Story
-from examples.flights.summary import summary
+from examples.flights.summary import links, summary
 
 
 @click.command(name="python -m examples.flights")
@@ -41,9 +41,11 @@ def main(keep: bool, lane: str) -> None:
     try:
         findings = run(platform, story, lane)
         console.print()
-        console.print(summary(findings, story.seconds, f"http://{platform.settings.console}"))
+        console.print(summary(findings, story.seconds))
         failures = findings.failures()
         kept = keep
+        console.print()
+        _ending(console, f"http://{platform.settings.console}", keep)
     except BigheadError as error:
         raise click.ClickException(str(error)) from error
     finally:
@@ -56,6 +58,17 @@ def main(keep: bool, lane: str) -> None:
         console.print(f"[red]not as it must be:[/red] {failure}", highlight=False)
     console.print(f"{'failed' if failures else 'passed'} after {story.total_s:.0f} s", highlight=False)
     sys.exit(1 if failures else 0)
+
+
+def _ending(console: Console, address: str, keep: bool) -> None:
+    """The links to the pages of the run; where a person is there, they work until the person has seen enough."""
+    console.print(links(address))
+    if keep:
+        return
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        console.input("[bold]Enter[/bold] stops the platform and deletes its data ")
+    else:
+        console.print("The platform stops now; `make demo ARGS=--keep` leaves it and these pages running.")
 
 
 def _interrupt(_: int, __: FrameType | None) -> None:

@@ -5,53 +5,51 @@ Wires the platform's public parts as a user would; every step is one that a user
 
 import asyncio
 import math
-import platform as machine
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from importlib.metadata import version as package_version
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from bighead import artifacts, config
-from bighead.client.catalog import read_catalog
+from bighead import config
 from bighead.client.models import ModelsClient
 from bighead.clock import wall_clock_ms
 from bighead.config import Settings
 from bighead.errors import PlatformError
 from bighead.events import admin
-from bighead.events.codec import Codec
 from bighead.events.log import read_log
 from bighead.events.topics import DEAD_LETTERS, PREDICTIONS, topic_name
 from bighead.features.catalog import FLINK as FLINK_LANE
 from bighead.features.catalog import PYTHON
 from bighead.local.parts import FLINK
 from bighead.local.platform import ALL, Platform
-from bighead.pipeline import model_record, save
 from bighead.pipeline.parity import Session
-from bighead.pipeline.record import Origin
 from bighead.pipeline.tensors import frame
+from bighead.training.replaying import Asked
+from bighead.training.replaying import replay as look_back
+from bighead.training.retrospective import Retrospect
+from bighead.training.specification import load_specification
 from examples.flights import data
 from examples.flights.canary import RolledOut, roll_out
-from examples.flights.lake import Lake, PointInTime
+from examples.flights.lake import Lake
+from examples.flights.recipes import JOIN, MODEL, OCTOBER, SEARCH, SEED, schedule_auc
 from examples.flights.replay import PlatformFeed, Replayed, replay
 from examples.flights.story import Step, Story
 from examples.flights.summary import FeatureDifference, Findings, PartMemory, VersionAuc
-from examples.flights.train import FIRST, SECOND, Recipe, Trained, schedule_only, train
+from examples.flights.training import FIRST, SECOND, ByOrigin, Version, ask_by_origin, train_by_origin, train_version
 from examples.flights.watch import ALL_VERSIONS, MetricsWatch
 
-MODEL = "delay"
-JOIN = "flight"
 PARTITIONS = 4
 # Each flight waits for what happened before it: on Flink until the next checkpoint, some tenths of a second.
 DAYS = {PYTHON: 7, FLINK_LANE: 1}
 METRICS_S = ROLL_OUT_S = 60.0
+BY_ORIGIN_EVERY = 20
 FEATURES = Path(__file__).with_name("features.py")
 
 
@@ -68,11 +66,20 @@ class History:
 
 @dataclass
 class Models:
-    """The two versions, and what the features have to beat."""
+    """The two versions, what the features have to beat, and the model with a part for each airport."""
 
-    versions: dict[int, Trained]
+    versions: dict[int, Version]
     schedule_auc: float
     rows: int
+    by_origin: ByOrigin
+
+
+@dataclass(frozen=True)
+class Second:
+    """How the second version came: what it would have answered to the flights so far, and its roll-out."""
+
+    retrospect: Retrospect
+    rolled_out: RolledOut
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,7 @@ class Week:
 
     asked: pd.DataFrame
     replayed: Replayed
-    rolled_out: RolledOut
+    second: Second
     live: Mapping[int, float]
     metric_events: int
 
@@ -150,43 +157,29 @@ def _backfill(lake: Lake, history: History, story: Story) -> None:
 def _train(settings: Settings, lake: Lake, history: History, story: Story) -> Models:
     with story.step("training set") as step:
         rows = lake.training_rows(history.flights, step.say)
-        step.result = f"{len(rows.frame):,} rows, {len(rows.features)} features as of each request"
-    with story.step("train, prove, register") as step:
-        step.say("schedule only")
-        schedule_auc = schedule_only(rows.frame, FIRST)["auc"]
-        versions = {}
-        for recipe in (FIRST, SECOND):
-            step.say(f"{recipe.trees} trees")
-            started_ms = wall_clock_ms()
-            trained = train(rows.frame, rows.features, recipe)
-            versions[_register(settings, trained, rows, recipe, started_ms)] = trained
-        step.result = ", ".join(f"version {one}: AUC {it.metrics['auc']:.4f}" for one, it in versions.items())
+        features = sum(one.source == "feature" for one in rows.inputs)
+        step.result = f"{len(rows):,} rows, {features} features as of each request"
+    with story.step("schedule only") as step:
+        auc = schedule_auc(OCTOBER.split(rows, SEED))
+        step.result = f"AUC {auc:.4f} without any feature"
+    versions = {}
+    for title, reason, path in (
+        ("train by hand", "parameters chosen by hand", FIRST),
+        ("search and train", f"the best of {SEARCH.trials} trials", SECOND),
+    ):
+        with story.step(title) as step:
+            made = train_version(settings, load_specification(path), reason, step.say)
+            versions[made.number] = made
+            step.result = f"version {made.number}: AUC {made.auc:.4f}, proven in ONNX to {made.difference:.1g}"
     with story.step("deploy version 1") as step:
         deployed = ModelsClient(settings).deploy(MODEL, 1, "first model of the demo")
         step.result = f"{deployed.server} answers with it"
-    return Models(versions, schedule_auc, len(rows.frame))
-
-
-def _register(settings: Settings, trained: Trained, rows: PointInTime, recipe: Recipe, started_ms: int) -> int:
-    codec = Codec(settings.schema_registry)
-    try:
-        join = read_catalog(settings, codec).joins[JOIN]
-    finally:
-        codec.close()
-    origin = Origin(
-        join=JOIN,
-        join_epoch=join.epoch,
-        join_hash=join.hash,
-        training_data=rows.origin,
-        config=trained.config,
-        code_version=f"bighead {package_version('bighead')}",
-        environment=f"Python {machine.python_version()}, scikit-learn {package_version('scikit-learn')}",
-        started_ms=started_ms,
-        finished_ms=wall_clock_ms(),
-    )
-    path = save(trained.model, settings.home / f"{MODEL}-{recipe.trees}.onnx")
-    record = model_record(trained.model, artifacts.put(settings.artifacts, path), trained.metrics, origin)
-    return ModelsClient(settings).register(MODEL, record, path, f"{recipe.trees} trees, for the demo")
+    with story.step("a model for each airport") as step:
+        published = train_by_origin(settings, rows, "airports differ", step.say)
+        asked = data.asked_between(history.flights, data.CUT_MS, data.CUT_MS + data.DAY_MS).iloc[::BY_ORIGIN_EVERY]
+        by_origin = ask_by_origin(settings, published, asked)
+        step.result = f"{len(published.versions)} of their own, one of all flights; {by_origin.asked} flights asked"
+    return Models(versions, auc, len(rows), by_origin)
 
 
 def _replay(settings: Settings, history: History, models: Models, story: Story) -> Week:
@@ -197,13 +190,12 @@ def _replay(settings: Settings, history: History, models: Models, story: Story) 
         MetricsWatch(settings, MODEL) as watch,
         ThreadPoolExecutor(1) as pool,
     ):
-        rolling: list[Future[RolledOut]] = []
-        over = threading.Event()
+        rolling: list[Future[Second]] = []
+        over, began_ms = threading.Event(), wall_clock_ms()
 
         def on_step(_: int, done: Replayed) -> None:
             if not rolling and len(done.answers) >= len(asked) // 3:
-                reason = "more trees, rolled out while the replay runs"
-                rolling.append(pool.submit(roll_out, settings, MODEL, max(models.versions), reason, over.is_set))
+                rolling.append(pool.submit(_roll_out, settings, max(models.versions), began_ms, over.is_set))
             step.say(watch.text())
             step.advance(len(done.answers), len(asked))
 
@@ -231,6 +223,14 @@ async def _run_replay(
         await feed.close()
 
 
+def _roll_out(settings: Settings, version: int, since_ms: int, stop: Callable[[], bool]) -> Second:
+    """Looks first at what the version would have answered to the flights that were asked so far."""
+    asked = Asked(MODEL, version, since_ms, wall_clock_ms(), "what would it have answered so far?")
+    looked_back = look_back(settings, asked, lambda text: None)
+    reason = "found by search; rolled out while the replay runs"
+    return Second(looked_back, roll_out(settings, MODEL, version, reason, stop))
+
+
 def _live_auc(watch: MetricsWatch, week: Week, version: int) -> float:
     """What monitoring says when it has every prediction and every outcome."""
     answered = week.answered_by(version)
@@ -255,8 +255,8 @@ def _compare(platform: Platform, lake: Lake, history: History, models: Models, w
         published_tiles=history.tiles,
         training_rows=models.rows,
         schedule_auc=models.schedule_auc,
-        trained_auc={number: trained.metrics["auc"] for number, trained in models.versions.items()},
-        parity=max(trained.model.parity.max_abs_diff for trained in models.versions.values()),
+        trained_auc={number: version.auc for number, version in models.versions.items()},
+        parity=max(version.difference for version in models.versions.values()),
         replayed=week.replayed,
         asked=len(week.asked),
         versions=versions,
@@ -264,7 +264,9 @@ def _compare(platform: Platform, lake: Lake, history: History, models: Models, w
             FeatureDifference(name, one.rows, one.differences, one.largest)
             for name, one in sorted(checked.features.items())
         ],
-        rolled_out=week.rolled_out,
+        rolled_out=week.second.rolled_out,
+        retrospect=week.second.retrospect,
+        by_origin=models.by_origin,
         dead_letters=_count(settings, DEAD_LETTERS),
         metric_events=week.metric_events,
         logged=_count(settings, PREDICTIONS),
@@ -277,10 +279,9 @@ def _version_auc(models: Models, week: Week, rows: pd.DataFrame, version: int) -
     labelled = rows.merge(answered[["flight_id", "version"]], on="flight_id")
     labelled = labelled[labelled.late.notna()]
     scores = pd.Series(np.nan, labelled.index)
-    for number, trained in models.versions.items():
+    for number, made in models.versions.items():
         mine = labelled[labelled.version == number]
-        inputs = trained.model.signature.inputs
-        scores[mine.index] = Session(trained.model.content, inputs).predict_each(frame(inputs, mine))
+        scores[mine.index] = Session(made.content, made.inputs).predict_each(frame(made.inputs, mine))
     recomputed = float(roc_auc_score(labelled.late, scores)) if len(labelled) else math.nan
     return VersionAuc(version, len(answered), len(labelled), week.live[version], recomputed)
 

@@ -3,7 +3,6 @@
 Uses batch as a library, as a Spark program of a user's own would; each method is a command of `python -m batch` too.
 """
 
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,18 +13,18 @@ import pyarrow as pa
 from pyarrow.dataset import dataset
 
 from batch.backfill import backfill_all, complete, newest_epochs
-from batch.consistency import Consistency, check_consistency, publish_verdict, read_served
+from batch.consistency import Consistency, Question, run_check
 from batch.land import land
 from batch.session import spark_session
 from batch.tables import read_version, table_path, write_history
 from batch.training import write_training_set
 from bighead.client.catalog import read_catalog
-from bighead.clock import wall_clock_ms
 from bighead.config import Settings
 from bighead.events.codec import Codec
+from bighead.pipeline.training_set import TrainingSet
 from examples.flights import data
+from examples.flights.recipes import TRAINING_TABLE, training_set
 
-TRAINING_TABLE = "flights/training"
 REPLAYED_TABLE = "flights/replayed"
 STORED_S = 120.0
 Say = Callable[[str], None]
@@ -69,10 +68,11 @@ class Lake:
         complete(self._settings, done, STORED_S, say)
         return sum(one.tiles for one in done)
 
-    def training_rows(self, flights: pd.DataFrame, say: Say) -> PointInTime:
+    def training_rows(self, flights: pd.DataFrame, say: Say) -> TrainingSet:
         """The flights whose outcome was known before the cut."""
         known = flights[flights.late.notna() & (flights.asked_ms < data.CUT_MS) & (flights.arrived_ms < data.CUT_MS)]
-        return self._point_in_time(known, TRAINING_TABLE, say)
+        made = self._point_in_time(known.assign(late=known.late.astype("int64")), TRAINING_TABLE, say)
+        return training_set(made.frame, made.features, made.origin, read_catalog(self._settings, self._codec))
 
     def replayed_rows(self, flights: pd.DataFrame, say: Say) -> PointInTime:
         """The replayed flights, from the tables alone."""
@@ -87,12 +87,11 @@ class Lake:
         return landed
 
     def check(self, say: Say) -> Consistency:
-        """Recomputes what was served, and publishes the verdict."""
+        """Recomputes what was served, as a run with its verdict."""
         catalog = read_catalog(self._settings, self._codec)
-        served = read_served(self._settings, self._codec, self._join, self._model, None, None)
-        result = check_consistency(self._spark, self._settings, catalog, self._join, served, say)
-        publish_verdict(self._settings, result, uuid.uuid4().hex, wall_clock_ms())
-        return result
+        asked = Question(self._join, self._model)
+        reason = "is what was served in the demo what Spark computes?"
+        return run_check(self._spark, self._settings, self._codec, catalog, asked, reason, say)
 
     def _point_in_time(self, flights: pd.DataFrame, table: str, say: Say) -> PointInTime:
         join = read_catalog(self._settings, self._codec).join(self._join)
@@ -109,8 +108,6 @@ class Lake:
             "version": made.table.version,
             "rows": made.rows,
             "sources": dict(made.sources),
-            "from_ms": int(flights.asked_ms.min()),
-            "to_ms": int(flights.asked_ms.max()) + 1,
         }
         # A model takes single values: lists and maps are served, logged and compared with the others.
         inputs = tuple(name for name, kind in join.kinds.items() if kind.is_scalar)

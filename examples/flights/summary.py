@@ -10,8 +10,10 @@ from typing import NamedTuple
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from bighead.training.retrospective import Retrospect
 from examples.flights.canary import RolledOut
 from examples.flights.replay import Replayed, percentile
+from examples.flights.training import ByOrigin
 
 LEAST_LIFT = 0.05
 MOST_LIFT = 0.12
@@ -61,6 +63,8 @@ class Findings:
     versions: Sequence[VersionAuc]
     differences: Sequence[FeatureDifference]
     rolled_out: RolledOut
+    retrospect: Retrospect
+    by_origin: ByOrigin
     dead_letters: int
     metric_events: int
     logged: int
@@ -68,8 +72,10 @@ class Findings:
     def failures(self) -> list[str]:
         """Why the demo did not show what it is for; empty when it did."""
         found = [f"a request failed: {failure}" for failure in self.replayed.failures]
-        if len(self.replayed.answers) != self.asked or self.logged != self.asked:
-            found.append(f"{self.asked} were asked, {len(self.replayed.answers)} answered and {self.logged} logged")
+        logged = self.logged - self.by_origin.asked
+        if len(self.replayed.answers) != self.asked or logged != self.asked:
+            found.append(f"{self.asked} were asked, {len(self.replayed.answers)} answered and {logged} logged")
+        found += [f"of the model by airport, {one}" for one in self.by_origin.astray]
         found += [
             f"feature {one.feature} differs in {one.different} of {one.compared} served values, by {one.largest:g}"
             for one in self.differences
@@ -128,20 +134,36 @@ def auc_table(findings: Findings) -> Table:
     return table
 
 
-def summary(findings: Findings, seconds: Mapping[str, float], console_address: str) -> RenderableType:
-    """The end of the demo, for a person."""
+def summary(findings: Findings, seconds: Mapping[str, float]) -> RenderableType:
+    """What was found, for a person."""
     where = Table("part", "where", title="What ran", title_justify="left")
     where.add_column("memory", justify="right")
     for part in findings.parts:
         where.add_row(part.part, part.where, f"{part.memory_mb:,.0f} MB")
     where.add_row("all", "", f"{sum(part.memory_mb for part in findings.parts):,.0f} MB")
     facts = Table(show_header=False, box=None, pad_edge=False)
-    for name, text in _facts(findings, seconds, console_address):
+    for name, text in _facts(findings, seconds):
         facts.add_row(f"[bold]{name}[/bold]", text)
     return Group(features_table(findings), "", where, "", auc_table(findings), "", facts)
 
 
-def _facts(findings: Findings, seconds: Mapping[str, float], console_address: str) -> list[tuple[str, str]]:
+def links(console: str) -> RenderableType:
+    """The console's pages that tell the story of the run."""
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for path, text in (
+        ("/models/delay", "who deployed what and why, the canary, the swap"),
+        ("/models/delay/compare?a=1&b=2", "the two versions side by side"),
+        ("/models/delay/versions/2", "the search, the evaluation, what it looks at and where that comes from"),
+        ("/models/delay_by_origin", "a model for each airport under one name"),
+        ("/features/flight", "the features, where they come from and how fresh they are"),
+        ("/runs", "the trainings, the look back, and the check that what was served is what Spark computes"),
+        ("/audit", "every command, with its answer"),
+    ):
+        table.add_row(f"[link={console}{path}]{console}{path}[/link]", text)
+    return Group(f"[bold]The story of this run:[/bold] {console}", table)
+
+
+def _facts(findings: Findings, seconds: Mapping[str, float]) -> list[tuple[str, str]]:
     done = findings.replayed
     latencies = [answer.seconds * 1e3 for answer in done.answers.values()]
     waits = [wait_s * 1e3 for wait_s in done.waits_s]
@@ -167,11 +189,20 @@ def _facts(findings: Findings, seconds: Mapping[str, float], console_address: st
             "predictions",
             f"p50 {percentile(latencies, 0.5):.1f} ms, p99 {percentile(latencies, 0.99):.1f} ms, seen by the client",
         ),
+        ("in retrospect", f"version 2 on {findings.retrospect.compared:,} flights: {findings.retrospect.verdict}"),
         ("roll-out", f"version 2 at {rolled.stages} of the flights in {rolled.seconds:.0f} s, as {rolled.rules} held"),
         ("swap", f"{rolled.swap_us:,} us, after {steps}"),
         ("parity", f"scikit-learn and ONNX differ by at most {findings.parity:.1g}"),
         ("lift", f"features lift the AUC on October by {findings.lift:.4f}"),
+        ("by airport", _by_origin(findings.by_origin)),
         ("feature difference", f"{different} of {compared:,} served values"),
         ("time", ", ".join(f"{title} {step_s:.0f} s" for title, step_s in seconds.items())),
-        ("console", console_address),
     ]
+
+
+def _by_origin(found: ByOrigin) -> str:
+    told = [
+        f"{name} by version {one.version}, AUC {one.own:.4f} ({one.whole:.4f} by that of all flights)"
+        for name, one in sorted(found.airports.items())
+    ]
+    return "; ".join(told)

@@ -125,7 +125,8 @@ def records() -> st.SearchStrategy[dict[str, Any]]:
     """Events with nulls, NaN, infinities, integers above 2^53, unicode and empty strings."""
     doubles = st.one_of(
         st.sampled_from([0.0, -0.0, 1.5, float("nan"), float("inf"), float("-inf"), 1e300, 1e-300]),
-        st.floats(-1e6, 1e6),
+        # Below that, fourth powers are subnormal: of what a skew is made few bits are left. Those of 1e-300 are zero.
+        st.floats(-1e6, 1e6).filter(lambda value: value == 0 or abs(value) > 1e-60),
     )
     texts = st.sampled_from(["", "N1", "N2", "Ñ", "🛫", "n1"])
     longs = st.one_of(st.integers(-50, 50), st.sampled_from([13, 2**53 + 1, -(2**53) - 1]))

@@ -66,7 +66,10 @@ QUERIES_MS = [
 
 
 def adversarial_log() -> list[SourceEvent]:
-    """The same events each time, from the strategies that all engines are tried with."""
+    """Events from the strategies that all engines are tried with: the same ones in every run of the same code.
+
+    They change with the code: hypothesis also tries the constants that it finds in the modules that are loaded.
+    """
     found: list[SourceEvent] = []
 
     @settings(
@@ -114,7 +117,7 @@ class Run:
 
 
 def texts() -> list[str]:
-    """Expressions over the columns of the log, from the strategies that all engines are tried with."""
+    """Expressions over the columns of the log, from the strategies that all engines are tried with, as the events."""
     found: dict[str, None] = {}
 
     @settings(max_examples=80, derandomize=True, database=None, phases=[Phase.generate], deadline=None)

@@ -41,7 +41,8 @@ def replay(failure: Exception | None, monkeypatch: pytest.MonkeyPatch) -> list[s
     monkeypatch.setattr(demo, "MetricsWatch", lambda *_: nullcontext(Mock(text=lambda: "")))
     history = demo.History(pd.DataFrame({"asked_ms": [data.CUT_MS]}), [], 0, data.CUT_MS + data.DAY_MS)
     monkeypatch.setattr(data, "asked_between", lambda flights, *_: flights)
-    models = demo.Models({1: Mock(), 2: Mock()}, 0.5, 1)
+    monkeypatch.setattr(demo, "look_back", lambda *_: Mock())
+    models = demo.Models({1: Mock(), 2: Mock()}, 0.5, 1, Mock())
     with pytest.raises(NotReady) as raised:
         demo._replay(config.load({}), history, models, Story(Console(file=io.StringIO())))
     return [*said, str(raised.value)]
