@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 import redis
 from xdist.scheduler import LoadFileScheduling
@@ -22,11 +23,18 @@ from bighead.local.ports import free_settings
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+# What an example takes says how busy the machine is, not whether the answer is right.
+hypothesis.settings.register_profile("bighead", deadline=None)
+hypothesis.settings.load_profile("bighead")
 _REDIS_DATABASES = 64
 _LONGEST_FIRST = ("tests/e2e/", "tests/integration/test_batch", "tests/conformance/")
 _TOGETHER = "tests/e2e/"
 """Files that share platforms which take long to start: they run in one process, which starts each once."""
 _APART = "tests/e2e/test_flink_lane.py"
+_FILLS_THE_LOG = "tests/e2e/test_crashes.py"
+"""It comes last of those that share its platform: where the log is read again, all of its events would be, too."""
+_FEW_TASKS = {"spark.sql.shuffle.partitions": "2", "spark.databricks.delta.snapshotPartitions": "1"}
+"""A task generates the code of its plan before it reads a row: with so few rows, that is what tests would wait for."""
 _numbers = itertools.count(1)
 
 
@@ -34,8 +42,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts the files that take longest first, so that no process is left alone with one of them."""
     last = len(_LONGEST_FIRST)
 
-    def rank(item: pytest.Item) -> int:
-        return next((at for at, start in enumerate(_LONGEST_FIRST) if item.nodeid.startswith(start)), last)
+    def rank(item: pytest.Item) -> tuple[int, bool]:
+        at = next((at for at, start in enumerate(_LONGEST_FIRST) if item.nodeid.startswith(start)), last)
+        return at, item.nodeid.startswith(_FILLS_THE_LOG)
 
     items.sort(key=rank)
 
@@ -109,6 +118,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[SparkSession]":
     """The Spark session of batch, once for all tests: it takes seconds to start."""
     from batch.session import spark_session
 
-    session = spark_session(config.load({"BIGHEAD_HOME": str(tmp_path_factory.mktemp("spark"))}), "tests")
+    settings = config.load({"BIGHEAD_HOME": str(tmp_path_factory.mktemp("spark"))})
+    session = spark_session(settings, "tests", conf=_FEW_TASKS)
     yield session
     session.stop()

@@ -105,7 +105,7 @@ class Asker:
 
     def _run(self) -> None:
         with PredictionClient(self._settings.grpc) as models, FeaturesClient(self._settings.grpc) as features:
-            while not self._stop.wait(0.02):
+            while not self._stop.wait(0.1):
                 try:
                     answer = models.predict(MODEL, [QUIET], [{"hour": 1.0}], as_of_ms=END_MS)
                     (row,) = features.read(FLIGHT.name, [QUIET], as_of_ms=END_MS)

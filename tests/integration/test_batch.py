@@ -22,7 +22,7 @@ from bighead.events.headers import REPLAY_OF, REPLAY_STAGE
 from bighead.events.log import read_log
 from bighead.events.sender import Sender
 from bighead.events.topics import PREDICTIONS, RUNS, topic_name
-from bighead.events.types import HealthChecked, PredictionServed
+from bighead.events.types import HealthChecked, PredictionServed, RunFinished, RunStarted
 from bighead.features.windows import DAY_MS, HOUR_MS
 from tests.integration.batch_kit import (
     CUT_MS,
@@ -230,12 +230,17 @@ def test_what_was_served_is_recomputed_and_every_difference_named(kit: BatchKit)
     assert not check(kit, "nothing").healthy
 
 
-def verdicts(kit: BatchKit) -> list[HealthChecked]:
+def runs(kit: BatchKit) -> list[Any]:
+    """The events of runs, in their order."""
     codec = Codec(kit.settings.schema_registry)
     topic = topic_name(kit.settings.topic_prefix, RUNS)
     found = [codec.decode(message.value) for message in read_log(kit.settings, topic)]
     codec.close()
-    return sorted((one for one in found if isinstance(one, HealthChecked)), key=lambda one: one.run_id)
+    return found
+
+
+def verdicts(kit: BatchKit) -> list[HealthChecked]:
+    return sorted((one for one in runs(kit) if isinstance(one, HealthChecked)), key=lambda one: one.run_id)
 
 
 def test_one_command_line_lands_makes_a_training_set_and_checks(kit: BatchKit, tmp_path: Path) -> None:
@@ -250,7 +255,7 @@ def test_one_command_line_lands_makes_a_training_set_and_checks(kit: BatchKit, t
         *("land", "--topic", kit.topic, "--json"),
         *("training-set", "--join", "flight", "--left", str(left), "--time", "asked_ms"),
         *("--output", "flights/training", "--json"),
-        *("consistency", "--join", "flight"),
+        *("consistency", "--join", "flight", "--reason", "a test"),
     )
     assert done.returncode == 1, done.stderr
     landed, made = (json.loads(line) for line in done.stdout.splitlines()[:2])
@@ -258,6 +263,11 @@ def test_one_command_line_lands_makes_a_training_set_and_checks(kit: BatchKit, t
     assert (made["rows"], made["sources"]) == (len(asked), {"flights/departed": landed["version"]})
     assert "gate_delay_last was served as -1.0 (OK), recomputed" in done.stdout
     assert "1 differences in 1 predictions" in done.stdout
+    started, read, recomputed, checked, finished = runs(kit)
+    assert isinstance(started, RunStarted) and (started.kind, started.reason) == ("health_check", "a test")
+    assert isinstance(checked, HealthChecked) and not checked.healthy
+    assert isinstance(finished, RunFinished) and (finished.status, finished.error) == ("succeeded", None)
+    assert {started.run_id, read.run_id, recomputed.run_id, checked.run_id, finished.run_id} == {started.run_id}
     assert "starting Spark" in done.stderr
     table = kit.spark.read.format("delta").load(table_path(kit.settings.lake, "flights/training")).toArrow()
     rows = {(row["carrier"], row["gate"], row["asked_ms"]): row for row in table.to_pylist()}

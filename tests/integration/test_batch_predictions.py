@@ -25,7 +25,7 @@ from bighead import config
 from bighead.client.proto import inference_pb2 as pb
 from bighead.client.proto.prediction_pb2 import PredictRowsRequest, PredictRowsResponse
 from bighead.config import Settings
-from bighead.errors import ConfigError, InvalidInput, PlatformError, UnknownModel
+from bighead.errors import ConfigError, Conflict, InvalidInput, UnknownModel
 from bighead.events.log import read_log
 from bighead.events.topics import RUNS
 from bighead.events.types import ModelRecord, RunFinished, RunStarted, StepFinished
@@ -265,7 +265,7 @@ def test_a_run_names_its_own_version_whatever_others_commit_meanwhile(
 
     other = table_path(settings.lake, "other")
     meanwhile(monkeypatch, lambda: DeltaTable.forPath(spark, other).delete("id = 0"))
-    with pytest.raises(PlatformError, match="were changed by another job"):
+    with pytest.raises(Conflict, match="were changed by another job"):
         predicted(registry, spark, replace(asked, output="other"))
     (step,) = registry.told(RUNS, StepFinished, status="failed")
     assert (step.step, step.outputs) == ("predict", "")

@@ -14,7 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks import __main__ as command
-from benchmarks import freshness, lane, online, predictions
+from benchmarks import flight_models, freshness, lane, load, online, predictions
+from benchmarks.library import features
 from benchmarks.report import Report, as_json, as_text
 from benchmarks.serving import h2load, models
 from benchmarks.serving.counts import in_turn
@@ -51,7 +52,8 @@ def check(report: Report, rows: int) -> None:
     assert json.loads(as_json([report], {}))["reports"][0]["name"] == report.name
 
 
-def test_freshness() -> None:
+def test_freshness(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(freshness, "WARM_S", 0.5)
     check(freshness.run(seconds=1), 2)
 
 
@@ -63,8 +65,17 @@ def test_online() -> None:
     check(online.run(seconds=1, events=2_000), 6)
 
 
-def test_predictions() -> None:
+def test_predictions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "WARM_S", 0.2)
+    monkeypatch.setattr(flight_models, "TRAINED_ROWS", 1_000)
     check(predictions.run(seconds=1, events=500), 3)
+
+
+def test_the_feature_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "SHUFFLED_ROWS", 50)
+    monkeypatch.setattr(features, "REPEATS", 1)
+    monkeypatch.setattr(features, "TREES", 2)
+    check(features.run(rows=400), 2)
 
 
 @pytest.mark.skipif(shutil.which("h2load") is None, reason=h2load.HOW_TO_GET_IT)
@@ -107,5 +118,5 @@ def test_end(tmp_path: Path) -> None:
         said.append(running.stderr.readline())
         assert running.poll() is None, said
     running.terminate()
-    running.stderr.close()
-    assert running.wait(60) == 143
+    running.communicate(timeout=60)  # read to its end: what it still says must not break its pipe
+    assert running.returncode == 143

@@ -29,10 +29,11 @@ from bighead.events.kafka import consumer_config
 from bighead.events.log import end_offsets, read_log
 from bighead.events.sender import Sender
 from bighead.events.topics import MODELS_COMMANDS, MODELS_EVENTS, topic_name
-from bighead.events.types import ModelRegistered
+from bighead.events.types import DeploymentChanged, ModelRegistered, PolicyChanged
 from bighead.registry import REGISTRY_EVENTS, Command, RegistryEvent
 from bighead.testing import eventually
 from streams.registry import RegistryService, RegistryWriter, WriterState
+from tests.integration.registry_process import FAULTS
 from tests.unit.registry.samples import deploy, record, register, roll_back
 
 
@@ -234,7 +235,7 @@ def test_what_is_no_command_becomes_a_dead_letter_and_the_rest_is_decided(
 
 
 def test_a_writer_that_is_killed_again_and_again_loses_nothing_and_repeats_nothing(ready_settings: Settings) -> None:
-    ids = [f"{number:03}" for number in range(240)]
+    ids = [f"{number:03}" for number in range(120)]
     models = ("a", "b", "c", "d", "e")
     publisher = Publisher(ready_settings, "test")
 
@@ -253,7 +254,7 @@ def test_a_writer_that_is_killed_again_and_again_loses_nothing_and_repeats_nothi
     def answers() -> int:
         return sum(end_offsets(ready_settings, topic_name(ready_settings.topic_prefix, MODELS_EVENTS)).values())
 
-    for kill in range(6):
+    for kill in range(3):
         before = answers()
         feed(ids[kill * 40 : kill * 40 + 40])
         process = writer_process(ready_settings)
@@ -273,9 +274,58 @@ def test_a_writer_that_is_killed_again_and_again_loses_nothing_and_repeats_nothi
         )
 
 
-def writer_process(settings: Settings) -> "subprocess.Popen[bytes]":
+def test_a_writer_killed_at_any_step_of_a_decision_leaves_it_whole_or_undone(
+    ready_settings: Settings, tmp_path: Path
+) -> None:
+    rules = tmp_path / "policies.toml"
+    rules.write_text('production = ["parity"]\nstaging = ["parity"]')
+    settings = replace(ready_settings, policies=str(rules))
+    publisher = Publisher(settings, "test")
+    models = [f"m{number}" for number in range(3 * len(FAULTS))]
+    for model in models:
+        for _ in range(2):
+            send(publisher, settings, register(f"register {model}", model=model))
+        send(publisher, settings, deploy(f"deploy {model}", 1, model=model))
+    publisher.flush()
+
+    killed = writer_process(settings, "faults")
+    assert killed.stdin is not None and killed.stdout is not None
+    try:
+        for fault in FAULTS:
+            killed.stdin.write(f"{fault}\n".encode())
+            killed.stdin.flush()
+            assert int(killed.stdout.readline()) == signal.SIGKILL, fault
+            assert all(map(is_whole, decisions(settings).values())), fault
+    finally:
+        killed.stdin.close()
+        killed.wait()
+    assert len(decisions(settings)) < 2 * len(models), "the killed ones have left something to do"
+    with hosted(settings):
+        eventually(lambda: everything_consumed(settings), 60)
+
+    decided = decisions(settings)
+    assert set(decided) == {f"{what} {model}" for what in ("register", "deploy") for model in models}
+    assert all(map(is_whole, decided.values()))
+
+
+def decisions(settings: Settings) -> dict[str, list[RegistryEvent]]:
+    """What a consumer that reads only what is committed sees of each command."""
+    found: dict[str, list[RegistryEvent]] = {}
+    for event in events(settings):
+        found.setdefault(event.command_id, []).append(event)
+    return found
+
+
+def is_whole(decided: list[RegistryEvent]) -> bool:
+    """Whether they are all the events of one decision, each of them once."""
+    kinds = [type(event) for event in decided]
+    return kinds in ([ModelRegistered, PolicyChanged, PolicyChanged], [DeploymentChanged])
+
+
+def writer_process(settings: Settings, *arguments: str) -> "subprocess.Popen[bytes]":
     environment = os.environ | config.variables(settings)
-    return subprocess.Popen([sys.executable, "-m", "tests.integration.registry_process"], env=environment)
+    command = [sys.executable, "-m", "tests.integration.registry_process", *arguments]
+    return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
 def test_the_newer_of_two_writers_of_one_state_folder_fences_the_older(ready_settings: Settings) -> None:

@@ -13,7 +13,7 @@ from bighead.errors import PlatformError
 from bighead.events.topics import SERVING_EVENTS
 from bighead.events.types import ServerStarted
 from bighead.local.parts import SPARE
-from bighead.local.platform import Platform
+from bighead.local.platform import NOT_STARTED, Platform
 from bighead.testing import eventually
 from tests.integration.serving_process import Registry, folder_of
 from tests.integration.steady_load import SteadyLoad
@@ -101,6 +101,7 @@ def test_the_spare_one_answers_until_a_restart_succeeds(
         with pytest.raises(PlatformError, match="server was not ready in time: still loading"):
             platform.restart_servers(timeout_s=5)
         assert spare() == stayed, "the next try takes the spare one that is there, and leaves it"
+        assert shown(platform) == {"server", SPARE}
         assert check_server(SPARE, 1, ready_settings).ok
         monkeypatch.undo()
         eventually(lambda: platform.supervisor.states()["server"]["statename"] == "RUNNING")
@@ -108,8 +109,26 @@ def test_the_spare_one_answers_until_a_restart_succeeds(
         platform.restart_servers(said.append)
         assert [line.split(" is ready")[0] for line in said] == [SPARE, "server"]
         assert platform.supervisor.states().keys() == {"server"}
+        assert shown(platform) == {"server"}
     finally:
         platform.down()
+
+
+def shown(platform: Platform) -> set[str]:
+    """What `bighead status` says can be used, of the parts that are there."""
+    return {one.part for one in platform.status() if one.ok and one.state != NOT_STARTED}
+
+
+@pytest.mark.parametrize(
+    ("state", "said"), [("STARTING", "is starting at this moment"), ("BACKOFF", "see `bighead logs")]
+)
+def test_a_restart_says_what_a_process_does_that_does_not_run(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, state: str, said: str
+) -> None:
+    platform = Platform(settings)
+    monkeypatch.setattr(platform.supervisor, "states", lambda: {"server": {"statename": state}})
+    with pytest.raises(PlatformError, match=said):
+        platform.restart_servers()
 
 
 def test_a_restart_of_what_does_not_run_is_refused(settings: Settings) -> None:

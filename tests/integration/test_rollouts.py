@@ -4,21 +4,23 @@ import asyncio
 import itertools
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from bighead.client.fleet import Heartbeat
 from bighead.client.publish import Publisher
 from bighead.client.rollouts import RolloutsClient
+from bighead.client.store import client_of
 from bighead.clock import wall_clock_ms
 from bighead.config import Settings
 from bighead.events.codec import Codec
 from bighead.events.dead_letters import DeadLetters
 from bighead.events.guard import Guard
-from bighead.events.topics import MODELS_COMMANDS, MONITORING, topic_name
-from bighead.events.types import MetricComputed, RolloutEnded, RolloutRule, RolloutStage
+from bighead.events.topics import MODELS_COMMANDS, MONITORING, SERVING_EVENTS, topic_name
+from bighead.events.types import MetricComputed, ModelLoadFailed, RolloutEnded, RolloutRule, RolloutStage
 from bighead.registry import ModelState
 from bighead.testing import eventually
 from streams.registry import RegistryWriter
@@ -137,3 +139,25 @@ async def test_a_broken_rule_takes_the_roll_out_back(writer: RegistryWriter, rea
     state = writer.models[MODEL]
     assert state.traffic is not None
     assert (state.live, [(arm.version, arm.percent) for arm in state.traffic.arms]) == (1, [(1, 100.0)])
+
+
+async def test_a_roll_out_that_no_server_can_load_ends(writer: RegistryWriter, ready_settings: Settings) -> None:
+    client, publisher = RolloutsClient(ready_settings, "ada"), Publisher(ready_settings, "test")
+    with closing(client_of(ready_settings.redis)) as store:
+        run: Any = store.execute_command
+        for command in Heartbeat("server-1", "", {}, wall_clock_ms()).commands(ready_settings.topic_prefix):
+            run(*command)
+        store.persist(f"bh:{ready_settings.topic_prefix}:server:server-1")  # it lives for the time of this test
+    about: dict[str, Any] = {"server": "server-1", "model": MODEL, "version": 2, "command_id": "", "step": "golden"}
+    async with service(ready_settings):
+        started = await asyncio.to_thread(client.start, MODEL, 2, STAGES, "better AUC", rules=RULES)
+        failed = ModelLoadFailed(**about, error="row 3 differs", at_ms=wall_clock_ms())
+        publisher.publish(failed, key="server-1", topic=topic_name(ready_settings.topic_prefix, SERVING_EVENTS))
+        publisher.flush()
+        *_, ended = await asyncio.to_thread(lambda: list(client.follow(MODEL, started.rollout_id)))
+    assert isinstance(ended, RolloutEnded)
+    assert (ended.outcome, ended.stage, ended.reason) == (
+        "rolled back",
+        0,
+        "no server could load version 2; server-1: golden: row 3 differs",
+    )

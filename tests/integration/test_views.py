@@ -1,5 +1,6 @@
 """The rows of the models in Redis: what the log says, whatever is killed, flushed or taken back."""
 
+import json
 import os
 import signal
 import subprocess
@@ -127,6 +128,10 @@ def test_rows_follow_the_log_and_are_rebuilt_from_it_byte_by_byte(
         log.tell()
         eventually(lambda: rows(store) == log.rows(), 30)
     store.flushdb()
+    old = json.loads(log.rows()["delay"])
+    for line in old["history"]:  # as an earlier release kept it
+        del line["position"], line["revision"], line["environment"]
+    store.set(view_key("delay"), json.dumps(old))
     with worker(ready_settings, tmp_path):
         eventually(lambda: rows(store) == log.rows(), 60)
 

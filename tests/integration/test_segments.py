@@ -1,0 +1,83 @@
+"""A partitioned model from its training to its answers: a real registry, a real server, gRPC."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.pipeline import Pipeline
+
+from bighead.client.predict import PredictionClient
+from bighead.client.segments import SegmentsClient
+from bighead.errors import CommandRefused
+from bighead.local.platform import Platform
+from bighead.pipeline import request
+from bighead.pipeline.record import About, Origin
+from bighead.pipeline.segments import Segmented, train_segments
+from bighead.pipeline.segments.publish import publish_segments
+from bighead.pipeline.splits import Split, by_time
+from bighead.pipeline.training_set import TrainingSet
+
+COLUMNS, LEVELS = ("a", "b"), ("city", "country")
+CITIES = 12
+ORIGIN = Origin(None, None, None, {"name": "cities"}, {}, "test", "", 0, 1)
+
+
+def split_of() -> Split:
+    """Twelve cities in three countries, the last city with few rows; what late means is turned in every other one."""
+    source = np.random.default_rng(2)
+    count = 1_000
+    city = np.minimum(source.integers(0, 12 * CITIES, count) // 11, CITIES - 1)
+    city[city == CITIES - 1] = np.where(np.arange((city == CITIES - 1).sum()) % 8 == 0, CITIES - 1, 0)
+    numbers = source.normal(size=(count, 2))
+    late = np.where(city % 2, 1, -1) * numbers[:, 0] + source.normal(scale=0.5, size=count) > 0
+    frame = pd.DataFrame(numbers, columns=list(COLUMNS))
+    frame["city"], frame["country"] = [f"c{one}" for one in city], [f"n{one % 3}" for one in city]
+    frame["late"], frame["asked_ms"] = late, np.arange(count)
+    inputs = tuple(request(name) for name in COLUMNS)
+    return by_time(TrainingSet(name="cities", rows=frame, inputs=inputs, label="late", time="asked_ms"), 700)
+
+
+def boosted(seed: int) -> Pipeline:
+    trees = HistGradientBoostingClassifier(max_iter=5, max_features=0.5, early_stopping=False, random_state=seed)
+    return Pipeline([("columns", ColumnTransformer([("numbers", "passthrough", list(COLUMNS))])), ("trees", trees)])
+
+
+@pytest.fixture(scope="module")
+def trained() -> Segmented:
+    return train_segments(split_of(), boosted, levels=LEVELS, min_rows=25, metrics=("roc_auc",), seed=5)
+
+
+def test_a_partitioned_model_answers_over_grpc_as_its_models_do_here(
+    applications: Platform, trained: Segmented
+) -> None:
+    client = SegmentsClient(applications.settings, "test")
+    published = publish_segments(client, "cities", trained, ORIGIN, "trained by city", About())
+
+    assert len(published.versions) == len(trained.models) == CITIES - 1 + 3
+    assert [len(one.refused) for one in published.servers] == [0]
+    test = split_of().test.rows.iloc[:60]
+    unknown = pd.DataFrame([{"city": "c11", "country": "n2"}, {"city": "c11", "country": "?"}]).assign(a=0.5, b=0.1)
+    rows = pd.concat([test, unknown], ignore_index=True)
+    by = trained.answered_by(rows)
+    assert list(by[-2:]) == ["country=n2", ""], "a thin city falls back to its country, what is unknown to all rows"
+    with PredictionClient(applications.settings.grpc) as predictions:
+        answer = predictions.predict(
+            "cities", rows[list(LEVELS)].to_dict("records"), rows[list(COLUMNS)].to_dict("records"), timeout_s=60
+        )
+    for place, (segment, found) in enumerate(zip(by, answer.predictions, strict=True)):
+        model = trained.models.get(segment, trained.whole)
+        expected = model.estimator.predict_proba(rows.loc[[place], list(COLUMNS)])[0, 1]
+        assert (found.arm, found.version) == (segment or "live", published.versions.get(segment, published.live))
+        assert found.outputs["probability"] == pytest.approx(expected, abs=1e-12)
+    assert f"{published.versions['city=c3']}" in str(published.trained.grid)
+    state = client.show("cities").state
+    assert {one.record.tags["segment"] for one in state.versions} == {*trained.models, "all rows"}
+
+
+def test_a_version_that_the_registry_refuses_is_an_error_with_its_reason(
+    applications: Platform, trained: Segmented
+) -> None:
+    client = SegmentsClient(applications.settings, "test")
+    with pytest.raises(CommandRefused, match="has no reason"):
+        publish_segments(client, "cities_refused", trained, ORIGIN, " ", About())
