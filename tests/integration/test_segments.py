@@ -1,4 +1,10 @@
-"""A partitioned model from its training to its answers: a real registry, a real server, gRPC."""
+"""Models from their training to their answers on a real platform: partitioned ones, and one by the commands alone."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -7,8 +13,13 @@ from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import Pipeline
 
+from bighead import config
+from bighead.client.models import ModelsClient
+from bighead.client.outcomes import Outcomes
 from bighead.client.predict import PredictionClient
+from bighead.client.publish import Publisher
 from bighead.client.segments import SegmentsClient
+from bighead.clock import wall_clock_ms
 from bighead.errors import CommandRefused
 from bighead.local.platform import Platform
 from bighead.pipeline import request
@@ -17,6 +28,8 @@ from bighead.pipeline.segments import Segmented, train_segments
 from bighead.pipeline.segments.publish import publish_segments
 from bighead.pipeline.splits import Split, by_time
 from bighead.pipeline.training_set import TrainingSet
+from bighead.testing import eventually
+from tests.unit.training.kit import SPECIFICATION, Project, rows
 
 COLUMNS, LEVELS = ("a", "b"), ("city", "country")
 CITIES = 12
@@ -81,3 +94,60 @@ def test_a_version_that_the_registry_refuses_is_an_error_with_its_reason(
     client = SegmentsClient(applications.settings, "test")
     with pytest.raises(CommandRefused, match="has no reason"):
         publish_segments(client, "cities_refused", trained, ORIGIN, " ", About())
+
+
+def bighead(platform: Platform, folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """The command in a process of its own, as a person or a script runs it."""
+    environment = config.inherited_environment() | config.variables(platform.settings)
+    command = [str(Path(sys.executable).with_name("bighead")), *arguments, "--json"]
+    return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def said(platform: Platform, folder: Path, *arguments: str) -> dict[str, Any]:
+    done = bighead(platform, folder, *arguments)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def serve_and_observe(platform: Platform, count: int) -> None:
+    """Requests that the live version answers, and what became of each."""
+    asked = rows(count)
+    keys = [{"plane": str(at)} for at in range(count)]
+    with PredictionClient(platform.settings.grpc) as predictions:
+        answer = predictions.predict("late", keys, asked[["x", "c"]].to_dict("records"), timeout_s=60)
+    assert {one.version for one in answer.predictions} == {1}
+    publisher = Publisher(platform.settings, "test")
+    outcomes = Outcomes(platform.settings, publisher, "late")
+    for entity, late, found in zip(keys, asked.late, answer.predictions, strict=True):
+        outcomes.observe(entity, float(late), wall_clock_ms(), found.prediction_id)
+    publisher.flush()
+    publisher.codec.close()
+
+
+def test_a_model_is_trained_deployed_and_looked_back_on_by_commands(applications: Platform, tmp_path: Path) -> None:
+    project = Project.made(tmp_path)
+    train = ("train", "spec.py", "--register", "--deploy", "--reason", "first")
+    first = said(applications, tmp_path, *train)
+    assert (first["model"], first["version"], first["deployed"]) == ("late", 1, True)
+    (Path(first["folder"]) / "steps" / "register.json").unlink()
+    assert said(applications, tmp_path, *train) == first, "the same run, which died before it kept its version's number"
+    client = ModelsClient(applications.settings, "test")
+    [only] = client.show("late").state.versions
+    assert (only.record.tags["run"], only.record.artifact_sha256) == (first["run_id"], first["sha256"])
+
+    serve_and_observe(applications, 40)
+    project.write(SPECIFICATION.replace('"learning_rate": 0.5', '"learning_rate": 0.9'))
+    second = said(applications, tmp_path, "train", "spec.py", "--register", "--reason", "faster")
+    assert (second["version"], second["deployed"]) == (2, False)
+    assert client.show("late").state.versions[1].record.parent_version == 1
+
+    def looked_back() -> dict[str, Any]:
+        return said(applications, tmp_path, "models", "retrospect", "late", "2", "--since", "10m")
+
+    made = eventually(lambda: found if (found := looked_back())["compared"] == 40 else None, 20)
+    assert made["answered_by"] == {"1": 40}
+    refused = bighead(applications, tmp_path, "models", "retrospect", "late", "9")
+    assert (refused.returncode, "has no version 9" in refused.stderr) == (4, True)
+    unasked = bighead(applications, tmp_path, "train", "spec.py", "--deploy")
+    assert (unasked.returncode, "need --reason" in unasked.stderr) == (2, True)
