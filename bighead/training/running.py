@@ -3,13 +3,14 @@
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bighead import artifacts
 from bighead.client.attachments import store_documents
@@ -37,11 +38,12 @@ RUN_TAG = "run"
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What is to become of the model beyond its record."""
+    """What is to become of the model beyond its record. secret: the key that signs the version, where there is one."""
 
     reason: str
     register: bool = False
     deploy: bool = False
+    secret: Ed25519PrivateKey | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,7 +198,8 @@ def _registered(
         except UnknownModel:
             pass
         step.outputs["parent"] = parent
-        return client.register(name, replace(record, parent_version=parent), path, wanted.reason)
+        complete = replace(record, parent_version=parent)
+        return client.register(name, complete, path, wanted.reason, secret=wanted.secret)
 
     def deploy(step: Outcome) -> bool:
         outcome = client.deploy(name, version, wanted.reason)

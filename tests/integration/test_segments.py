@@ -28,6 +28,8 @@ from bighead.pipeline.segments import Segmented, train_segments
 from bighead.pipeline.segments.publish import publish_segments
 from bighead.pipeline.splits import Split, by_time
 from bighead.pipeline.training_set import TrainingSet
+from bighead.registry.keys import new_secret_key, public_key, secret_key
+from bighead.registry.manifest import check_trusted
 from bighead.testing import eventually
 from tests.unit.training.kit import SPECIFICATION, Project, rows
 
@@ -64,8 +66,8 @@ def trained() -> Segmented:
 def test_a_partitioned_model_answers_over_grpc_as_its_models_do_here(
     applications: Platform, trained: Segmented
 ) -> None:
-    client = SegmentsClient(applications.settings, "test")
-    published = publish_segments(client, "cities", trained, ORIGIN, "trained by city", About())
+    client, secret = SegmentsClient(applications.settings, "test"), secret_key(new_secret_key())
+    published = publish_segments(client, "cities", trained, ORIGIN, "trained by city", About(), secret=secret)
 
     assert len(published.versions) == len(trained.models) == CITIES - 1 + 3
     assert [len(one.refused) for one in published.servers] == [0]
@@ -86,6 +88,8 @@ def test_a_partitioned_model_answers_over_grpc_as_its_models_do_here(
     assert f"{published.versions['city=c3']}" in str(published.trained.grid)
     state = client.show("cities").state
     assert {one.record.tags["segment"] for one in state.versions} == {*trained.models, "all rows"}
+    for version in state.versions:
+        check_trusted("cities", version.record, [public_key(secret)])
 
 
 def test_a_version_that_the_registry_refuses_is_an_error_with_its_reason(
@@ -125,8 +129,11 @@ def serve_and_observe(platform: Platform, count: int) -> None:
     publisher.codec.close()
 
 
-def test_a_model_is_trained_deployed_and_looked_back_on_by_commands(applications: Platform, tmp_path: Path) -> None:
-    project = Project.made(tmp_path)
+def test_a_model_is_trained_deployed_and_looked_back_on_by_commands(
+    applications: Platform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, pem = Project.made(tmp_path), new_secret_key()
+    monkeypatch.setenv("BIGHEAD_SIGNING_KEY", pem)
     train = ("train", "spec.py", "--register", "--deploy", "--reason", "first")
     first = said(applications, tmp_path, *train)
     assert (first["model"], first["version"], first["deployed"]) == ("late", 1, True)
@@ -135,6 +142,7 @@ def test_a_model_is_trained_deployed_and_looked_back_on_by_commands(applications
     client = ModelsClient(applications.settings, "test")
     [only] = client.show("late").state.versions
     assert (only.record.tags["run"], only.record.artifact_sha256) == (first["run_id"], first["sha256"])
+    check_trusted("late", only.record, [public_key(secret_key(pem))])
 
     serve_and_observe(applications, 40)
     project.write(SPECIFICATION.replace('"learning_rate": 0.5', '"learning_rate": 0.9'))
@@ -145,8 +153,11 @@ def test_a_model_is_trained_deployed_and_looked_back_on_by_commands(applications
     def looked_back() -> dict[str, Any]:
         return said(applications, tmp_path, "models", "retrospect", "late", "2", "--since", "10m")
 
-    made = eventually(lambda: found if (found := looked_back())["compared"] == 40 else None, 20)
-    assert made["answered_by"] == {"1": 40}
+    def all_logged() -> bool:
+        found = looked_back()
+        return (found["compared"], found["answered_by"]) == (40, {"1": 40})
+
+    eventually(all_logged, 20)
     refused = bighead(applications, tmp_path, "models", "retrospect", "late", "9")
     assert (refused.returncode, "has no version 9" in refused.stderr) == (4, True)
     unasked = bighead(applications, tmp_path, "train", "spec.py", "--deploy")

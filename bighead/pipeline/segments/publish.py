@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from bighead.artifacts import Artifact
 from bighead.client.segments import Loading, SegmentsClient
 from bighead.events.types import ModelRecord
@@ -26,17 +28,24 @@ class Published:
 
 
 def publish_segments(
-    client: SegmentsClient, name: str, trained: Segmented, origin: Origin, reason: str, about: About
+    client: SegmentsClient,
+    name: str,
+    trained: Segmented,
+    origin: Origin,
+    reason: str,
+    about: About,
+    *,
+    secret: Ed25519PrivateKey | None = None,
 ) -> Published:
     """Registers the models of the segments, then that of all rows, deploys them and waits until the servers have them.
 
     origin and about: what is the same for all; each version says its segment in its tags and its configuration.
+    secret: signs each version where it is given.
     Raises CommandRefused where the registry refuses a version, ModelError where a server cannot load one.
     """
     models = [*trained.models.values(), trained.whole]
-    numbers = client.register_all(
-        name, [(_record(trained, model, origin, about), model.proven.content) for model in models], reason
-    )
+    records = [(_record(trained, model, origin, about), model.proven.content) for model in models]
+    numbers = client.register_all(name, records, reason, secret=secret)
     versions = dict(zip(trained.models, numbers, strict=False))
     live = numbers[-1]
     used = {name.partition("=")[0] for name in versions}
