@@ -12,11 +12,11 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.metrics import roc_auc_score
 
 from bighead.features.windows import Window
 from bighead.pipeline.checks.finding import Seen, Severity, rule
 from bighead.pipeline.checks.inspected import SAMPLED, SEED, Inspected
+from bighead.pipeline.checks.leakage import auc
 from bighead.pipeline.training_set import ColumnSource
 
 Numbers = npt.NDArray[np.float64]
@@ -59,12 +59,11 @@ class _Timeline:
         sums = np.concatenate([[0.0], np.cumsum(labels[places])])
         return cls(order[places], sums, labels[places], first_ms, span_ms)
 
-    def window(self, entities: Times, from_ms: Times | None, before_ms: Times) -> tuple[Times, Times]:
-        """For each question the slice of its entity's labels with `from_ms <= t < before_ms`."""
-        start = self._place(entities, np.full_like(before_ms, self.first_ms) if from_ms is None else from_ms)
-        return start, np.maximum(start, self._place(entities, before_ms))
+    def place(self, entities: Times, at_ms: Times) -> Times:
+        """For each entity the place of its first label at or after a time; a window is from one such place to another.
 
-    def _place(self, entities: Times, at_ms: Times) -> Times:
+        Fast where the entities are sorted, and the times of each.
+        """
         within = np.clip(at_ms - self.first_ms, 0, self.span_ms - 1)
         return np.asarray(np.searchsorted(self.order, entities * self.span_ms + within), np.int64)
 
@@ -121,9 +120,11 @@ def _outcomes(seen: Inspected, sources: Sequence[ColumnSource]) -> _Outcomes | N
     names = dict.fromkeys((train.time, train.known, train.label, *(name for one in sources for name in one.keys)))
     names |= dict.fromkeys(one.name for one in train.inputs if one.source != "feature")
     names |= dict.fromkeys(name for name in train.rows.columns if pd.api.types.is_integer_dtype(train.rows[name].dtype))
-    rows = pd.concat([part.rows[list(names)] for part in (train, seen.test)], ignore_index=True)
-    kept = _newest(rows[train.time].to_numpy().astype(np.int64), sources)
-    rows = rows.iloc[kept]
+    parts = [part.rows for part in (train, seen.test)]
+    kept = _newest(np.concatenate([part[train.time].to_numpy().astype(np.int64) for part in parts]), sources)
+    first = kept[kept < len(train)], kept[kept >= len(train)] - len(train)
+    newest = [part[list(names)].iloc[places] for part, places in zip(parts, first, strict=True)]
+    rows = pd.concat(newest, ignore_index=True)
     labels = rows[train.label]
     numbers = labels if pd.api.types.is_numeric_dtype(labels) else pd.Series(pd.factorize(labels)[0])
     values = numbers.to_numpy().astype(np.float64)
@@ -173,6 +174,13 @@ class _Supposed:
     with_own: Mapping[str, Numbers]
     early: Mapping[str, Numbers]
 
+    @cached_property
+    def high(self) -> npt.NDArray[np.bool_]:
+        """Whether the own label is the upper of two, or above the median."""
+        if not len(self.own):
+            return np.zeros(0, np.bool_)
+        return np.asarray(self.own > (np.median(self.own) if len(np.unique(self.own)) > 2 else self.own.min()))
+
 
 @dataclass(frozen=True, eq=False)
 class _Compared:
@@ -181,6 +189,11 @@ class _Compared:
     values: Numbers
     supposed: _Supposed
 
+    @cached_property
+    def with_own(self) -> tuple[str, float, float] | None:
+        """How the row's own outcome explains it, see `_better`."""
+        return _better(self, self.supposed.with_own)
+
 
 def _supposed(outcomes: _Outcomes, keys: tuple[str, ...], operation: str, text: str) -> _Supposed:
     """Some rows whose window begins after the first outcome of all rows became known."""
@@ -188,23 +201,29 @@ def _supposed(outcomes: _Outcomes, keys: tuple[str, ...], operation: str, text: 
     window = Window.parse(text) if text else None
     reached = asked - (window.length_ms + window.hop_ms if window else 0) >= outcomes.stamps[KNOWN].min()
     places = np.random.default_rng(SEED).permutation(np.flatnonzero(reached))[:SAMPLED]
-    places = places[np.argsort(outcomes.entities(keys)[places], kind="stable")]  # neighbours are found faster
+    places = places[np.lexsort((asked[places], outcomes.entities(keys)[places]))]  # neighbours are found faster
     asked_ms, entities = asked[places], outcomes.entities(keys)[places]
     from_ms = (asked_ms - window.length_ms) // window.hop_ms * window.hop_ms if window else None
-
-    def made(stamp: str, until_ms: Times = asked_ms, own: Numbers | None = None) -> tuple[Numbers, Times]:
+    slices: dict[str, tuple[Times, Times]] = {}
+    for stamp in outcomes.stamps:
         timeline = outcomes.timeline(keys, stamp)
-        return _made(timeline, *timeline.window(entities, from_ms, until_ms), operation, own)
+        start = timeline.place(entities, np.full_like(asked_ms, timeline.first_ms) if from_ms is None else from_ms)
+        slices[stamp] = start, np.maximum(start, timeline.place(entities, asked_ms))
+
+    def made(stamp: str, end: Times | None = None, own: Numbers | None = None) -> Numbers:
+        start, before = slices[stamp]
+        return _made(outcomes.timeline(keys, stamp), start, before if end is None else end, operation, own)
 
     own = outcomes.labels[places]
-    known, seen = made(KNOWN)
-    with_own = {"it": made(KNOWN, own=own)[0], "those asked about so far": made(ASKED, asked_ms + 1)[0]}
-    early = {name: made(name)[0] for name in outcomes.stamps if name != KNOWN}
-    return _Supposed(places, seen, own, known, with_own, early)
+    so_far = np.maximum(slices[ASKED][0], outcomes.timeline(keys, ASKED).place(entities, asked_ms + 1))
+    with_own = {"it": made(KNOWN, own=own), "those asked about so far": made(ASKED, so_far)}
+    early = {name: made(name) for name in outcomes.stamps if name != KNOWN}
+    seen = slices[KNOWN][1] - slices[KNOWN][0]
+    return _Supposed(places, seen, own, made(KNOWN), with_own, early)
 
 
-def _made(timeline: _Timeline, start: Times, end: Times, operation: str, own: Numbers | None) -> tuple[Numbers, Times]:
-    """The operation over slices of labels, and how many there are; NaN where there is none. own: one more, the last."""
+def _made(timeline: _Timeline, start: Times, end: Times, operation: str, own: Numbers | None) -> Numbers:
+    """The operation over slices of labels; NaN where there is none. own: one more, the last."""
     counts = end - start
     sums = timeline.sums[end] - timeline.sums[start]
     last = timeline.labels[np.maximum(end - 1, 0)]
@@ -212,7 +231,7 @@ def _made(timeline: _Timeline, start: Times, end: Times, operation: str, own: Nu
     if own is not None:
         sums, last = sums + own, own
     value = {"AVERAGE": sums / np.maximum(total, 1), "SUM": sums, "LAST": last}[operation]
-    return np.where(total > 0, value, np.nan), counts
+    return np.where(total > 0, value, np.nan)
 
 
 def _better(compared: _Compared, suppositions: Mapping[str, Numbers]) -> tuple[str, float, float] | None:
@@ -222,16 +241,19 @@ def _better(compared: _Compared, suppositions: Mapping[str, Numbers]) -> tuple[s
         where = np.isfinite(compared.values) & np.isfinite(compared.supposed.known) & np.isfinite(made)
         if where.sum() < LEAST_ROWS:
             continue
-        supposed = _explained(compared.values[where], made[where])
+        supposed = explained(compared.values[where], made[where])
         if supposed > max(EXPLAINED, found[1] if found else 0):
-            known = _explained(compared.values[where], compared.supposed.known[where])
+            known = explained(compared.values[where], compared.supposed.known[where])
             found = (name, supposed, known) if 1 - supposed < LEFT * (1 - known) else found
     return found
 
 
-def _explained(values: Numbers, made: Numbers) -> float:
+def explained(values: Numbers, made: Numbers) -> float:
     """R2 of a line through both; 0 where nothing varies."""
-    return float(np.corrcoef(values, made)[0, 1] ** 2) if np.ptp(values) > 0 and np.ptp(made) > 0 else 0.0
+    if np.ptp(values) == 0 or np.ptp(made) == 0:
+        return 0.0
+    first, second = values - values.mean(), made - made.mean()
+    return float((first @ second) ** 2 / ((first @ first) * (second @ second)))
 
 
 def _tells(compared: _Compared) -> tuple[float, float] | None:
@@ -239,17 +261,15 @@ def _tells(compared: _Compared) -> tuple[float, float] | None:
 
     A feature of an empty window has no value, and one of what happened before the rows loses nothing by more of it.
     """
-    own, alone = compared.supposed.own, compared.supposed.seen == 0
-    if not len(own):
-        return None
-    high = own > (np.median(own) if len(np.unique(own)) > 2 else own.min())
+    high, alone = compared.supposed.high, compared.supposed.seen == 0
     known = np.isfinite(compared.values)
     aucs = []
     for part in (alone & known, ~alone & known):
-        if part.sum() < LEAST_ROWS or len(np.unique(high[part])) < 2:
+        if part.sum() < LEAST_ROWS or not 0 < high[part].sum() < part.sum():
             return None
-        auc = float(roc_auc_score(high[part], compared.values[part]))
-        aucs.append(max(auc, 1 - auc))
+        learned, bins = np.unique(compared.values[part], return_inverse=True)
+        found = auc(high[part].astype(np.float64), bins, learned)
+        aucs.append(max(found, 1 - found))
     return (aucs[0], aucs[1]) if aucs[0] > TELLS and aucs[1] < aucs[0] - DILUTED else None
 
 
@@ -275,8 +295,15 @@ def _features(seen: Inspected) -> Iterator[tuple[str, _Compared]]:
         reading = (one.keys, _operation(one), one.window)
         if reading not in made:
             made[reading] = _supposed(outcomes, *reading)
-        values = np.concatenate([seen.train_values(name), seen.test_values(name)])
-        yield name, _Compared(values[outcomes.places[made[reading].places]], made[reading])
+        yield name, _Compared(_values(seen, name, outcomes.places[made[reading].places]), made[reading])
+
+
+def _values(seen: Inspected, name: str, places: Times) -> Numbers:
+    """A feature's values in some rows of training and test together."""
+    values, trained = np.empty(len(places)), places < len(seen.train)
+    values[trained] = seen.train_values(name)[places[trained]]
+    values[~trained] = seen.test_values(name)[places[~trained] - len(seen.train)]
+    return values
 
 
 def _compared(seen: Inspected) -> tuple[tuple[str, _Compared], ...]:
@@ -298,7 +325,7 @@ def own_outcome(seen: Inspected) -> Iterator[Seen]:
     label with an AUC above 0.99, and less where others are.
     """
     for name, compared in _compared(seen):
-        found, tells = _better(compared, compared.supposed.with_own), _tells(compared)
+        found, tells = compared.with_own, None if compared.with_own else _tells(compared)
         if found:
             with_own, supposed, known = found
             yield Seen(
@@ -325,7 +352,7 @@ def counted_early(seen: Inspected) -> Iterator[Seen]:
     those that were known.
     """
     for name, compared in _compared(seen):
-        found = None if _better(compared, compared.supposed.with_own) else _better(compared, compared.supposed.early)
+        found = None if compared.with_own else _better(compared, compared.supposed.early)
         if found:
             stamp, supposed, known = found
             when = {ASKED: "the time of the question", EXPECTED: "the time at which they were to be expected"}
