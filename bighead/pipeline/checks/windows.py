@@ -17,13 +17,9 @@ from bighead.features.windows import Window
 from bighead.pipeline.checks.finding import Seen, Severity, rule
 from bighead.pipeline.checks.inspected import SAMPLED, SEED, Inspected
 from bighead.pipeline.checks.leakage import auc
+from bighead.pipeline.checks.timelines import COUNT, OPERATIONS, Numbers, Timeline, Times
 from bighead.pipeline.training_set import ColumnSource
 
-Numbers = npt.NDArray[np.float64]
-Times = npt.NDArray[np.int64]
-
-OPERATIONS = ("AVERAGE", "SUM", "LAST")
-"""What can be computed again from labels."""
 EXPLAINED = 0.9
 """R2 from which a feature is taken to be made of labels: a proxy of the label (departures for arrivals) has 0.74."""
 LEFT = 0.5
@@ -36,36 +32,10 @@ TELLS = 0.99
 """AUC with which a feature of one outcome alone tells that outcome, whatever of it is summed up."""
 DILUTED = 0.02
 """AUC that is lost where other outcomes are in the window: a feature that merely predicts well loses nothing."""
-KNOWN, ASKED, EXPECTED = "known", "asked", "expected"
-"""When outcomes may be counted: as they became known, with their question, or after the time that they usually take."""
-
-
-@dataclass(frozen=True)
-class _Timeline:
-    """Labels by entity and time, so that a window of an entity is a slice. order: entity and time in one number."""
-
-    order: Times
-    sums: Numbers
-    labels: Numbers
-    first_ms: int
-    span_ms: int
-
-    @classmethod
-    def of(cls, entities: Times, stamps: Times, labels: Numbers) -> "_Timeline":
-        first_ms = int(stamps.min())
-        span_ms = int(stamps.max()) - first_ms + 2
-        order = entities * span_ms + (stamps - first_ms)
-        places = np.argsort(order, kind="stable")
-        sums = np.concatenate([[0.0], np.cumsum(labels[places])])
-        return cls(order[places], sums, labels[places], first_ms, span_ms)
-
-    def place(self, entities: Times, at_ms: Times) -> Times:
-        """For each entity the place of its first label at or after a time; a window is from one such place to another.
-
-        Fast where the entities are sorted, and the times of each.
-        """
-        within = np.clip(at_ms - self.first_ms, 0, self.span_ms - 1)
-        return np.asarray(np.searchsorted(self.order, entities * self.span_ms + within), np.int64)
+KNOWN, ASKED = "known", "asked"
+"""When outcomes may be counted: as they became known, or with their question."""
+EXPECTED = {"expected": 0.5, "soonest": 0.01}
+"""Or after the time that was planned, in which half of them become known, or, where few are early, one in a hundred."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +51,7 @@ class _Outcomes:
     stamps: Mapping[str, Times]
 
     @cached_property
-    def _timelines(self) -> dict[tuple[tuple[str, ...], str], _Timeline]:
+    def _timelines(self) -> dict[tuple[tuple[str, ...], str], Timeline]:
         return {}
 
     @cached_property
@@ -95,10 +65,10 @@ class _Outcomes:
             self._entities[keys] = np.asarray(pd.factorize(hashed)[0], np.int64)
         return self._entities[keys]
 
-    def timeline(self, keys: tuple[str, ...], stamp: str) -> _Timeline:
+    def timeline(self, keys: tuple[str, ...], stamp: str) -> Timeline:
         """The labels by entity, at one of their stamps."""
         if (keys, stamp) not in self._timelines:
-            self._timelines[keys, stamp] = _Timeline.of(self.entities(keys), self.stamps[stamp], self.labels)
+            self._timelines[keys, stamp] = Timeline.of(self.entities(keys), self.stamps[stamp], self.labels)
         return self._timelines[keys, stamp]
 
 
@@ -131,13 +101,18 @@ def _outcomes(seen: Inspected, sources: Sequence[ColumnSource]) -> _Outcomes | N
     if not np.isfinite(values).all():
         return None
     asked, known = (rows[name].to_numpy().astype(np.int64) for name in (train.time, train.known))
-    stamps = {KNOWN: known, ASKED: asked, EXPECTED: asked + _expected_ms(seen, rows, known - asked)}
+    planned_ms = _planned_ms(seen, rows, known - asked)
+    stamps = {KNOWN: known, ASKED: asked}
+    for name, share in EXPECTED.items():
+        # Of a quantile: the few that take very long are not what was planned.
+        expected_ms = planned_ms + np.quantile(known - asked - planned_ms, share)
+        stamps[name] = asked + np.asarray(np.maximum(expected_ms, 0), np.int64)
     others = [name for name in rows.columns if name not in (train.time, train.known)]
     stamps |= {name: rows[name].to_numpy() for name in others if _is_time(rows[name], asked, known)}
     return _Outcomes(kept, rows, values, stamps)
 
 
-def _expected_ms(seen: Inspected, rows: pd.DataFrame, delay_ms: Times) -> Times:
+def _planned_ms(seen: Inspected, rows: pd.DataFrame, delay_ms: Times) -> Numbers:
     """How long each outcome was to take, by least squares over what the request brings: what was planned, if it says.
 
     Features are left out: they may hold the delay that is not to be known here.
@@ -147,9 +122,7 @@ def _expected_ms(seen: Inspected, rows: pd.DataFrame, delay_ms: Times) -> Times:
     usable = [one - one.mean() for one in columns if np.isfinite(one).all() and np.ptp(one) > 0]
     made = np.column_stack([np.ones(len(rows)), *(one / one.std() for one in usable)])
     weights = np.linalg.lstsq(made, delay_ms.astype(np.float64), rcond=None)[0]
-    planned = made @ weights
-    planned += np.median(delay_ms - planned)  # the few that take very long are not what was planned
-    return np.asarray(np.maximum(planned, 0), np.int64)
+    return np.asarray(made @ weights, np.float64)
 
 
 def _is_time(values: pd.Series, asked: Times, known: Times) -> bool:
@@ -164,7 +137,8 @@ def _is_time(values: pd.Series, asked: Times, known: Times) -> bool:
 class _Supposed:
     """What an operation over a window makes of labels, for some rows: of known outcomes, with the own, at other stamps.
 
-    places: the rows. seen: how many known outcomes the window holds. own: the row's own label.
+    places: the rows. seen: how many known outcomes the window holds. own: the row's own label. volume: of a count, by
+    supposition, how many outcomes of any kind the window would hold.
     """
 
     places: Times
@@ -173,6 +147,7 @@ class _Supposed:
     known: Numbers
     with_own: Mapping[str, Numbers]
     early: Mapping[str, Numbers]
+    volume: Mapping[str, Times]
 
     @cached_property
     def high(self) -> npt.NDArray[np.bool_]:
@@ -212,38 +187,34 @@ def _supposed(outcomes: _Outcomes, keys: tuple[str, ...], operation: str, text: 
 
     def made(stamp: str, end: Times | None = None, own: Numbers | None = None) -> Numbers:
         start, before = slices[stamp]
-        return _made(outcomes.timeline(keys, stamp), start, before if end is None else end, operation, own)
+        return outcomes.timeline(keys, stamp).made(operation, start, before if end is None else end, own)
 
     own = outcomes.labels[places]
     so_far = np.maximum(slices[ASKED][0], outcomes.timeline(keys, ASKED).place(entities, asked_ms + 1))
     with_own = {"it": made(KNOWN, own=own), "those asked about so far": made(ASKED, so_far)}
     early = {name: made(name) for name in outcomes.stamps if name != KNOWN}
-    seen = slices[KNOWN][1] - slices[KNOWN][0]
-    return _Supposed(places, seen, own, made(KNOWN), with_own, early)
-
-
-def _made(timeline: _Timeline, start: Times, end: Times, operation: str, own: Numbers | None) -> Numbers:
-    """The operation over slices of labels; NaN where there is none. own: one more, the last."""
-    counts = end - start
-    sums = timeline.sums[end] - timeline.sums[start]
-    last = timeline.labels[np.maximum(end - 1, 0)]
-    total = counts if own is None else counts + 1
-    if own is not None:
-        sums, last = sums + own, own
-    value = {"AVERAGE": sums / np.maximum(total, 1), "SUM": sums, "LAST": last}[operation]
-    return np.where(total > 0, value, np.nan)
+    volume = {name: end - start for name, (start, end) in slices.items()}
+    seen = volume[KNOWN]
+    volume |= {"it": seen, "those asked about so far": so_far - slices[ASKED][0]}
+    return _Supposed(places, seen, own, made(KNOWN), with_own, early, volume if operation == COUNT else {})
 
 
 def _better(compared: _Compared, suppositions: Mapping[str, Numbers]) -> tuple[str, float, float] | None:
-    """The supposition that explains a feature far better than known outcomes do, with both R2; None where none does."""
+    """The supposition that explains a feature far better than known outcomes do, with both R2; None where none does.
+
+    A count has to be explained better than by how much was asked about, too: it may count that, and no outcomes.
+    """
     found: tuple[str, float, float] | None = None
     for name, made in suppositions.items():
         where = np.isfinite(compared.values) & np.isfinite(compared.supposed.known) & np.isfinite(made)
         if where.sum() < LEAST_ROWS:
             continue
-        supposed = explained(compared.values[where], made[where])
+        values = compared.values[where]
+        supposed = explained(values, made[where])
         if supposed > max(EXPLAINED, found[1] if found else 0):
-            known = explained(compared.values[where], compared.supposed.known[where])
+            known = explained(values, compared.supposed.known[where])
+            if name in compared.supposed.volume:
+                known = max(known, explained(values, compared.supposed.volume[name][where].astype(np.float64)))
             found = (name, supposed, known) if 1 - supposed < LEFT * (1 - known) else found
     return found
 
@@ -318,9 +289,9 @@ def _compared(seen: Inspected) -> tuple[tuple[str, _Compared], ...]:
     fix="compute features as of the question, and stamp outcomes when they become known, not when they were planned",
 )
 def own_outcome(seen: Inspected) -> Iterator[Seen]:
-    """Averages, sums and last values (`sources` says of what) are computed again from all rows' labels.
+    """Averages, sums, counts, variances, extremes, first and last values are computed again from all rows' labels.
 
-    With the row's own label among the outcomes that were known they explain the feature (R2 above 0.9), and leave less
+    `sources` of the training set says which inputs are such features, and of which keys and window. With the row's own label among the outcomes that were known they explain the feature (R2 above 0.9), and leave less
     than half of what remains without it. Or: where no other outcome is in the window, the feature tells the row's own
     label with an AUC above 0.99, and less where others are.
     """
@@ -347,15 +318,17 @@ def own_outcome(seen: Inspected) -> Iterator[Seen]:
 def counted_early(seen: Inspected) -> Iterator[Seen]:
     """The same computation, with outcomes counted at other times: the question's, any time in the rows, and the usual.
 
-    The usual time is the question's and as long as the outcome was to take, estimated from what the request brings.
-    With one of them the outcomes explain the feature (R2 above 0.9), and leave less than half of what remains with
-    those that were known.
+    The usual time is the question's and as long as the outcome was to take, estimated from what the request brings: so
+    that half of the outcomes are known by then, and so that one in a hundred is. With one of these times the outcomes
+    explain the feature (R2 above 0.9), and leave less than half of what remains with those that were known. Where a
+    feature is not of the label, but of what goes with it (minutes of delay), only BH005's second way sees into it.
     """
     for name, compared in _compared(seen):
         found = None if compared.with_own else _better(compared, compared.supposed.early)
         if found:
             stamp, supposed, known = found
-            when = {ASKED: "the time of the question", EXPECTED: "the time at which they were to be expected"}
+            expected = "the time at which they were to be expected"
+            when = {ASKED: "the time of the question", "expected": expected, "soonest": f"{expected} at the soonest"}
             at = when.get(stamp, f"{stamp!r}")
             what = f"is explained by outcomes counted at {at} (R2 {supposed:.4f})"
             yield Seen(f"{what}, not at {seen.train.known!r} ({known:.4f})", (name,))

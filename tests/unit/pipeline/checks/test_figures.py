@@ -1,5 +1,8 @@
 """What the checks compute in ways of their own, to be fast, is what the libraries compute."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,8 +12,20 @@ from sklearn.metrics import roc_auc_score
 
 from bighead.pipeline.checks.leakage import auc
 from bighead.pipeline.checks.overlap import numbered
+from bighead.pipeline.checks.timelines import OPERATIONS, Timeline
 from bighead.pipeline.checks.windows import explained
 
+NAIVE: dict[str, Callable[[Any], Any]] = {
+    "COUNT": np.sum,
+    "SUM": np.sum,
+    "AVERAGE": np.mean,
+    "VARIANCE": np.var,
+    "STDDEV": np.std,
+    "MIN": np.min,
+    "MAX": np.max,
+    "FIRST": lambda labels: labels[0],
+    "LAST": lambda labels: labels[-1],
+}
 SEEDS = st.integers(0, 2**32 - 1)
 
 
@@ -44,3 +59,24 @@ def test_what_is_explained_is_the_squared_correlation(seed: int, count: int, off
     made = random.choice([0.0, 0.5]) * values + random.normal(size=count)
     assert explained(values, made) == pytest.approx(np.corrcoef(values, made)[0, 1] ** 2, abs=1e-9)
     assert explained(values, np.zeros(count)) == 0
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@given(seed=SEEDS, count=st.integers(1, 60), entities=st.integers(1, 5), with_own=st.booleans())
+def test_an_operation_over_windows_is_that_over_their_labels(
+    operation: str, seed: int, count: int, entities: int, with_own: bool
+) -> None:
+    random = np.random.default_rng(seed)
+    whose, stamps = random.integers(0, entities, count), random.permutation(5 * count)[:count] - 2 * count
+    labels, own = random.normal(size=count) + 100, random.normal(size=count) + 100
+    line = Timeline.of(whose, stamps, labels)
+    from_ms, until_ms = stamps - random.integers(0, 3 * count, count), stamps + random.integers(0, 3, count)
+    start, end = line.place(whose, from_ms), line.place(whose, until_ms)
+    made = line.made(operation, start, np.maximum(start, end), own if with_own else None)
+    order = np.argsort(stamps)
+    for place in range(count):
+        held = (whose == whose[place]) & (stamps >= from_ms[place]) & (stamps < until_ms[place])
+        inside = [*labels[order[held[order]]], *own[[place] * with_own]]
+        nothing = 0.0 if operation == "COUNT" else np.nan
+        expected = NAIVE[operation](np.array(inside)) if inside else nothing
+        assert made[place] == pytest.approx(expected, abs=1e-6, nan_ok=True)
