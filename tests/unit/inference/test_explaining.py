@@ -41,9 +41,10 @@ def explain(
     background: Mapping[str, Array],
     permutations: int,
     size: int = 7,
+    seed: int = SEED,
 ) -> tuple[Contributions, Numbers]:
     """The contributions to the one output, in runs of `size` coalitions, and the answer."""
-    drawn = orders(len(inputs), permutations, SEED)
+    drawn = orders(len(inputs), permutations, seed)
     worths = [
         worth(run, inputs, OUTPUT, row, background, drawn.revealed(start, min(start + size, drawn.coalitions)))
         for start in range(0, drawn.coalitions, size)
@@ -163,6 +164,10 @@ def test_what_is_drawn_is_off_by_as_much_as_it_says() -> None:
     model = Interacting([(1.0, [0, 1, 2]), (2.0, [3, 4, 5, 6]), (-1.0, [7, 0, 3])])
     row, background = ({column.name: generator.normal(size=(count, 1)) for column in inputs} for count in (1, 4))
     wanted = np.array(by_all_subsets(model, inputs, row, background))
+    seeds = [explain(model, inputs, row, background, 16, size=1000, seed=seed)[0] for seed in range(300)]
+    spread = np.std([found.values[:, 0] for found in seeds], axis=0)
+    said = np.sqrt(np.mean([found.standard_errors[:, 0] ** 2 for found in seeds], axis=0))
+    np.testing.assert_allclose(said, spread, rtol=0.2)
     few, many = (explain(model, inputs, row, background, count)[0] for count in (32, 1000))
     off = np.abs(many.values[:, 0] - wanted)
     assert 0 < off.max() < 4 * many.standard_errors.max()

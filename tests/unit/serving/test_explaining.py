@@ -23,6 +23,7 @@ from bighead.inference.loading import load
 from bighead.inference.model import LoadedModel
 from bighead.registry.state import Segments, Traffic
 from bighead.testing import eventually
+from serving import batching
 from serving.answers import Entity
 from serving.explaining import MOST_MODEL_ROWS, Explained
 from serving.predictor import Predictor
@@ -251,3 +252,20 @@ async def test_who_waits_too_long_for_a_turn_or_has_gone_is_not_explained(tmp_pa
         await late
     await first
     assert (held.started, gone.cancelled()) == (1, True)
+
+
+async def test_the_deadline_counts_between_the_runs_of_an_explanation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick, ran = mixed_model(tmp_path), list[int]()
+
+    def run(tensors: Mapping[str, Array]) -> list[Array]:
+        ran.append(len(tensors["hour"]))
+        if ran[-1] == 999:  # an hour passes
+            monkeypatch.setattr(batching, "perf_counter_ns", lambda: time.perf_counter_ns() + 3600 * 10**9)
+        return quick.run(tensors)
+
+    predictor = predictor_of(replace(quick, run=run))
+    with pytest.raises(DeadlineExceeded, match="the deadline passed before model 'mixed' version 4 was run"):
+        await predictor.explain("mixed", None, [Entity(KEYS, INPUTS)], permutations=120, deadline_s=60.0)
+    assert ran == [1, 999]
