@@ -1,5 +1,7 @@
 """A partitioned model from its training to its answers: a real registry, a real server, gRPC."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,9 @@ from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import Pipeline
 
+from bighead.client.models import ModelsClient
 from bighead.client.predict import PredictionClient
+from bighead.client.run_sinks import TopicSink
 from bighead.client.segments import SegmentsClient
 from bighead.errors import CommandRefused
 from bighead.local.platform import Platform
@@ -17,6 +21,9 @@ from bighead.pipeline.segments import Segmented, train_segments
 from bighead.pipeline.segments.publish import publish_segments
 from bighead.pipeline.splits import Split, by_time
 from bighead.pipeline.training_set import TrainingSet
+from bighead.training.running import Trained, Wanted, train
+from bighead.training.specification import load_specification
+from tests.unit.training.kit import PARTITIONED, Project
 
 COLUMNS, LEVELS = ("a", "b"), ("city", "country")
 CITIES = 12
@@ -81,3 +88,34 @@ def test_a_version_that_the_registry_refuses_is_an_error_with_its_reason(
     client = SegmentsClient(applications.settings, "test")
     with pytest.raises(CommandRefused, match="has no reason"):
         publish_segments(client, "cities_refused", trained, ORIGIN, " ", About())
+
+
+def test_a_training_registers_and_deploys_its_segments_once(applications: Platform, tmp_path: Path) -> None:
+    project, settings = Project.made(tmp_path), applications.settings
+    project.write(PARTITIONED.replace('model="late"', 'model="late_by_c"'))
+
+    def run(wanted: Wanted) -> Trained:
+        sink = TopicSink(settings, "test")
+        try:
+            return train(load_specification(project.specification), settings, sink, wanted, print)
+        finally:
+            sink.close()
+
+    registered = run(Wanted(reason="by c", register=True))
+    (Path(registered.folder) / "steps" / "register.json").unlink()  # as if it had died before it kept the numbers
+    deployed = run(Wanted(reason="by c", register=True, deploy=True))
+
+    assert deployed.deployed
+    assert (deployed.version, sorted(deployed.segments)) == (4, ["c=a", "c=b", "c=c"])
+    assert (deployed.version, deployed.segments) == (registered.version, registered.segments)
+    state = ModelsClient(settings, "test").show("late_by_c").state
+    assert {one.record.tags["segment"]: one.number for one in state.versions} == {
+        "all rows": deployed.version,
+        **deployed.segments,
+    }
+    assert len(state.versions) == 4
+    with PredictionClient(settings.grpc) as predictions:
+        asked = [{"x": 0.3, "c": c} for c in ("a", "b", "c", "d")]
+        answers = predictions.predict("late_by_c", [{}] * 4, asked, timeout_s=60).predictions
+    assert [one.arm for one in answers] == ["c=a", "c=b", "c=c", "live"]
+    assert [one.version for one in answers] == [*(deployed.segments[f"c={c}"] for c in "abc"), deployed.version]
