@@ -1,8 +1,10 @@
 """What a run registers and deploys: its model, or those of its segments; not twice where it was killed in between."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bighead.client.models import ModelsClient
 from bighead.client.run_log import Outcome
@@ -20,53 +22,48 @@ RUN_TAG = "run"
 """The tag that says of a version which run it is of."""
 
 
-def register(
-    settings: Settings,
-    name: str,
-    segmented: Segmented | None,
-    records: Mapping[str, ModelRecord],
-    artifact: Path,
-    reason: str,
-    step: Outcome,
-) -> dict[str, int]:
-    """The version of each record by its segment, the model of all rows, or the only one, by WHOLE.
+@dataclass(frozen=True)
+class Registrar:
+    """Registers and deploys under one name. segmented: None where the model is not partitioned; secret: signs."""
 
-    artifact: of the only one. One that this very run has registered already, where it died before it could keep the
-    number, is not registered again.
-    """
-    client = SegmentsClient(settings)
-    there = _versions(client, name)
-    known = {segment: number for segment, record in records.items() if (number := _registered(there, record))}
-    missing = {
-        segment: replace(record, parent_version=_parent(there, record))
-        for segment, record in records.items()
-        if segment not in known
-    }
-    step.outputs |= {"parent": _parent(there, records[WHOLE]), "known": len(known)}
-    if segmented is None:
-        made = {one: client.register(name, record, artifact, reason) for one, record in missing.items()}
-    else:
-        made = register_segments(client, name, segmented, missing, reason) if missing else {}
-    versions = known | made
-    return {segment: versions[segment] for segment in records}
+    settings: Settings
+    name: str
+    segmented: Segmented | None
+    reason: str
+    secret: Ed25519PrivateKey | None = field(repr=False)
 
+    def register(self, records: Mapping[str, ModelRecord], artifact: Path, step: Outcome) -> dict[str, int]:
+        """The version of each record by its segment, of the model of all rows, or the only one, by WHOLE.
 
-def deploy(
-    settings: Settings,
-    name: str,
-    segmented: Segmented | None,
-    versions: Mapping[str, int],
-    reason: str,
-    step: Outcome,
-) -> None:
-    """Makes the version live, with those of the segments; waits until the servers have them, and tells which."""
-    client = SegmentsClient(settings)
-    if segmented is None:
-        outcome = client.deploy(name, versions[WHOLE], reason)
-        step.outputs["servers"] = [answer.server for answer in outcome.servers]
-    else:
-        loading = deploy_segments(client, name, segmented.levels, versions, reason)
-        step.outputs["servers"] = [one.server for one in loading]
+        artifact: of the only one. One that this very run has registered already, where it died before it could keep the
+        number, is not registered again.
+        """
+        client = SegmentsClient(self.settings)
+        there = _versions(client, self.name)
+        known = {segment: number for segment, record in records.items() if (number := _registered(there, record))}
+        missing = {
+            segment: replace(record, parent_version=_parent(there, record))
+            for segment, record in records.items()
+            if segment not in known
+        }
+        step.outputs |= {"parent": _parent(there, records[WHOLE]), "known": len(known)}
+        versions = known | (self._made(client, missing, artifact) if missing else {})
+        return {segment: versions[segment] for segment in records}
+
+    def deploy(self, versions: Mapping[str, int], step: Outcome) -> None:
+        """Makes the version live, with those of the segments; waits until the servers have them, and tells which."""
+        client = SegmentsClient(self.settings)
+        if self.segmented is None:
+            outcome = client.deploy(self.name, versions[WHOLE], self.reason)
+            step.outputs["servers"] = [answer.server for answer in outcome.servers]
+        else:
+            loading = deploy_segments(client, self.name, self.segmented.levels, versions, self.reason)
+            step.outputs["servers"] = [one.server for one in loading]
+
+    def _made(self, client: SegmentsClient, missing: Mapping[str, ModelRecord], artifact: Path) -> dict[str, int]:
+        if self.segmented is None:
+            return {WHOLE: client.register(self.name, missing[WHOLE], artifact, self.reason, secret=self.secret)}
+        return register_segments(client, self.name, self.segmented, missing, self.reason, secret=self.secret)
 
 
 def _versions(client: ModelsClient, name: str) -> Sequence[Version]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bighead import artifacts
 from bighead.client.attachments import store_documents
@@ -29,7 +30,7 @@ from bighead.training.fingerprint import EVIDENCE, ROWS
 from bighead.training.judging import Judged, judge
 from bighead.training.making import Made, make
 from bighead.training.partitioned import segments_document
-from bighead.training.registering import RUN_TAG, deploy, register
+from bighead.training.registering import RUN_TAG, Registrar
 from bighead.training.specification import Specification
 from bighead.training.steps import Progress, Steps
 from bighead.training.workspace import Workspace
@@ -40,11 +41,12 @@ MODEL, SEGMENTS = "model.onnx", "segments.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What is to become of the model beyond its record."""
+    """What is to become of the model beyond its record. secret: the key that signs the version, where there is one."""
 
     reason: str
     register: bool = False
     deploy: bool = False
+    secret: Ed25519PrivateKey | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,11 +123,9 @@ def _registered(
     settings: Settings, made: Made, records: Mapping[str, ModelRecord], steps: Steps, wanted: Wanted, found: Trained
 ) -> Trained:
     """The same with its version, and those of its segments; deployed where that is wanted."""
+    registrar = Registrar(settings, found.model, made.segmented, wanted.reason, wanted.secret)
     artifact = Path(found.folder) / MODEL
-    versions = steps.do(
-        "register",
-        lambda step: register(settings, found.model, made.segmented, records, artifact, wanted.reason, step),
-    )
+    versions = steps.do("register", lambda step: registrar.register(records, artifact, step))
     own = {segment: number for segment, number in versions.items() if segment != WHOLE}
     steps.say(
         f"{found.model} version {versions[WHOLE]} is registered" + (f", and {len(own)} of segments" if own else "")
@@ -133,9 +133,7 @@ def _registered(
     found = replace(found, version=versions[WHOLE], segments=own)
     if not wanted.deploy:
         return found
-    steps.do(
-        "deploy", lambda step: deploy(settings, found.model, made.segmented, versions, wanted.reason, step), known=False
-    )
+    steps.do("deploy", lambda step: registrar.deploy(versions, step), known=False)
     return replace(found, deployed=True)
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from bighead.artifacts import Artifact
 from bighead.client.segments import Loading, SegmentsClient
 from bighead.events.types import ModelRecord
@@ -27,14 +29,22 @@ class Published:
 
 
 def publish_segments(
-    client: SegmentsClient, name: str, trained: Segmented, origin: Origin, reason: str, about: About
+    client: SegmentsClient,
+    name: str,
+    trained: Segmented,
+    origin: Origin,
+    reason: str,
+    about: About,
+    *,
+    secret: Ed25519PrivateKey | None = None,
 ) -> Published:
     """Registers the models of the segments, then that of all rows, deploys them and waits until the servers have them.
 
     origin and about: what is the same for all; each version says its segment in its tags and its configuration.
+    secret: signs each version where it is given.
     Raises CommandRefused where the registry refuses a version, ModelError where a server cannot load one.
     """
-    versions = register_segments(client, name, trained, segment_records(trained, origin, about), reason)
+    versions = register_segments(client, name, trained, segment_records(trained, origin, about), reason, secret=secret)
     servers = deploy_segments(client, name, trained.levels, versions, reason)
     own = {segment: number for segment, number in versions.items() if segment != WHOLE}
     return Published(name, versions[WHOLE], own, trained.with_versions(versions), servers)
@@ -46,12 +56,18 @@ def segment_records(trained: Segmented, origin: Origin, about: About) -> dict[st
 
 
 def register_segments(
-    client: SegmentsClient, name: str, trained: Segmented, records: Mapping[str, ModelRecord], reason: str
+    client: SegmentsClient,
+    name: str,
+    trained: Segmented,
+    records: Mapping[str, ModelRecord],
+    reason: str,
+    *,
+    secret: Ed25519PrivateKey | None = None,
 ) -> dict[str, int]:
-    """Registers these models, in their order; the number of each by its segment."""
+    """Registers these models, in their order, signed where there is a secret; the number of each by its segment."""
     models = {one.segment: one for one in trained.every}
     given = [(record, models[segment].proven.content) for segment, record in records.items()]
-    return dict(zip(records, client.register_all(name, given, reason), strict=True))
+    return dict(zip(records, client.register_all(name, given, reason, secret=secret), strict=True))
 
 
 def deploy_segments(
