@@ -14,6 +14,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bighead import artifacts
+from bighead.artifacts import Artifact
 from bighead.client.fleet import Fleet, ServerAnswer, live_servers
 from bighead.client.model_reads import ModelReads
 from bighead.client.publish import Publisher
@@ -129,10 +130,21 @@ class ModelsClient(ModelReads):
                 f"{artifact_path} has the SHA-256 {artifact.sha256}, but its record was written for "
                 f"{record.artifact_sha256}; give the file that belongs to the record"
             )
+        command = self.registration(name, record, artifact, reason, secret)
+        match self.ask(command):
+            case ModelRegistered(version=version):
+                return version
+            case other:
+                raise unexpected(command, other)
+
+    def registration(
+        self, name: str, record: ModelRecord, artifact: Artifact, reason: str, secret: Ed25519PrivateKey | None
+    ) -> RegisterModel:
+        """The command that registers a stored artifact with its record, which is signed where there is a secret."""
         complete = replace(
             record, artifact_uri=artifact.uri, artifact_sha256=artifact.sha256, artifact_size=artifact.size
         )
-        command = RegisterModel(
+        return RegisterModel(
             command_id=new_id(),
             model=name,
             record=complete if secret is None else signed(name, complete, secret),
@@ -140,11 +152,6 @@ class ModelsClient(ModelReads):
             reason=reason,
             at_ms=self._clock_ms(),
         )
-        match self.ask(command):
-            case ModelRegistered(version=version):
-                return version
-            case other:
-                raise unexpected(command, other)
 
     def deploy(
         self,

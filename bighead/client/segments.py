@@ -6,10 +6,12 @@ Knows Kafka through the log and the publisher, as `bighead.client.models` does.
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bighead import artifacts
-from bighead.client.models import ModelsClient, new_id, unexpected
+from bighead.client.models import ModelsClient, unexpected
 from bighead.errors import ArtifactError, CommandRefused, DeadlineExceeded, ModelError
 from bighead.events.base import Event
 from bighead.events.log import follow
@@ -36,12 +38,19 @@ class Loading:
 class SegmentsClient(ModelsClient):
     """`timeout_s` is how long nothing may be heard: many versions take as long as they take."""
 
-    def register_all(self, name: str, models: Sequence[tuple[ModelRecord, bytes]], reason: str) -> tuple[int, ...]:
-        """Stores the artifacts and registers a version for each record; their numbers in order.
+    def register_all(
+        self,
+        name: str,
+        models: Sequence[tuple[ModelRecord, bytes]],
+        reason: str,
+        *,
+        secret: Ed25519PrivateKey | None = None,
+    ) -> tuple[int, ...]:
+        """Stores the artifacts and registers a version for each record, signed where there is a secret; their numbers.
 
         Raises CommandRefused with the first refusal; what was registered beside it stays.
         """
-        commands = [self._registration(name, record, content, reason) for record, content in models]
+        commands = [self._stored(name, record, content, reason, secret) for record, content in models]
         answers: dict[str, RegistryEvent] = {}
         with closing(self._followed([self._events], lambda: len(answers) == len(commands))) as log:
             for command in commands:
@@ -79,14 +88,13 @@ class SegmentsClient(ModelsClient):
     def _all_told(self, heard: Mapping[str, Mapping[int, str]], numbers: set[int]) -> bool:
         return all(numbers <= told.keys() for told in heard.values())
 
-    def _registration(self, name: str, record: ModelRecord, content: bytes, reason: str) -> RegisterModel:
+    def _stored(
+        self, name: str, record: ModelRecord, content: bytes, reason: str, secret: Ed25519PrivateKey | None
+    ) -> RegisterModel:
         stored = artifacts.put_bytes(self._settings.artifacts, f"a model of {name!r}", content)
         if record.artifact_sha256 not in ("", stored.sha256):
             raise ArtifactError(f"a record of {name!r} was written for other bytes than those given with it")
-        complete = replace(record, artifact_uri=stored.uri, artifact_sha256=stored.sha256, artifact_size=stored.size)
-        return RegisterModel(
-            command_id=new_id(), model=name, record=complete, actor=self._actor, reason=reason, at_ms=self._clock_ms()
-        )
+        return self.registration(name, record, stored, reason, secret)
 
     def _followed(self, topics: Sequence[str], done: Callable[[], bool]) -> Generator[Event, None, None]:
         """What is written to the topics from this call on, until it is done; raises DeadlineExceeded in a silence."""

@@ -8,6 +8,7 @@ import click
 from bighead import config
 from bighead.client.run_sinks import run_sink
 from bighead.commands.options import say
+from bighead.commands.signing import signing_key
 
 
 @click.command("train")
@@ -22,6 +23,7 @@ def command(specification: Path, register: bool, deploy: bool, local: bool, reas
 
     It reads the training set, checks it, searches, fits, proves the ONNX form, evaluates and writes the record, each a
     step of a run (`bighead runs show`). Run the same command again after an interruption: what is done is kept.
+    With BIGHEAD_SIGNING_KEY or BIGHEAD_SIGNING_KEY_FILE in the environment a registered version is signed.
 
     Exit codes: 1 another process is at this run, 2 the specification is wrong, 3 a part of the platform is not there,
     4 the checks, the proof or the registry refused the model.
@@ -41,7 +43,9 @@ def command(specification: Path, register: bool, deploy: bool, local: bool, reas
     settings = config.load()
     sink = run_sink(settings, "bighead/train", local=local)
     try:
-        wanted = Wanted(reason=reason or "trained", register=register or deploy, deploy=deploy)
+        register = register or deploy
+        secret = signing_key() if register else None
+        wanted = Wanted(reason=reason or "trained", register=register, deploy=deploy, secret=secret)
         found = train(
             load_specification(specification), settings, sink, wanted, lambda line: click.echo(line, err=True)
         )
@@ -49,5 +53,6 @@ def command(specification: Path, register: bool, deploy: bool, local: bool, reas
         sink.close()
     figures = ", ".join(f"{name} {value:.4g}" for name, value in found.metrics.items())
     what = f" is version {found.version}" + (", live" if found.deployed else "") if found.version else " is trained"
+    what += f", {len(found.segments)} segments by versions of their own" if found.segments else ""
     text = f"{found.model}{what} ({figures}); run {found.run_id[:12]}, {found.folder}"
     say(asdict(found), text, as_json)

@@ -5,7 +5,6 @@ and gets nothing twice. Knows ASGI and threads; what a message says is handed in
 """
 
 import asyncio
-import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
@@ -119,17 +118,21 @@ class Stream:
 
     def _read(self, loop: asyncio.AbstractEventLoop) -> None:
         """The thread: hands on what the source gives, and waits a while for a client that does not read it."""
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            try:
-                for sent in self._source(self._stopped.is_set):
-                    if not self._hand(loop, sent):
-                        break
-            except BigheadError as error:
-                self.end(str(error))
-            self._hand(loop, None)
+        try:
+            for sent in self._source(self._stopped.is_set):
+                if not self._hand(loop, sent):
+                    break
+        except BigheadError as error:
+            self.end(str(error))
+        self._hand(loop, None)
 
     def _hand(self, loop: asyncio.AbstractEventLoop, sent: Sent | None) -> bool:
-        handed = asyncio.run_coroutine_threadsafe(self._queue.put(sent), loop)
+        putting = self._queue.put(sent)
+        try:
+            handed = asyncio.run_coroutine_threadsafe(putting, loop)
+        except RuntimeError:  # the loop is closed
+            putting.close()
+            return False
         try:
             handed.result(self._slow_s)
         except CancelledError:  # the loop ends

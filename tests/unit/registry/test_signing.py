@@ -12,7 +12,10 @@ import pytest
 from click.testing import CliRunner
 
 from bighead import config
+from bighead.artifacts import put_bytes
 from bighead.cli import main
+from bighead.client.models import ModelsClient
+from bighead.client.segments import SegmentsClient
 from bighead.commands.signing import signing_key
 from bighead.errors import ArtifactError, ConfigError
 from bighead.events.schemas import platform_schemas
@@ -50,6 +53,17 @@ def test_a_signature_is_the_same_after_the_log() -> None:
     written.seek(0)
     read: Any = fastavro.schemaless_reader(written, schema, None)
     check_trusted(MODEL, RegisterModel.from_record(read).record, [PUBLIC])
+
+
+def test_versions_that_are_registered_in_bulk_are_signed_as_a_single_one_is(tmp_path: Path) -> None:
+    settings = config.load({"BIGHEAD_HOME": str(tmp_path)})
+    artifact = put_bytes(settings.artifacts, "a model", b"model")
+    for client in (ModelsClient(settings, "ada"), SegmentsClient(settings, "ada")):
+        plain = client.registration(MODEL, DESCRIBED, artifact, "trained", None)
+        command = client.registration(MODEL, DESCRIBED, artifact, "trained", SECRET)
+        assert (plain.record.manifest_signature, command.actor, command.reason) == (None, "ada", "trained")
+        assert (command.record.artifact_uri, command.record.artifact_sha256) == (artifact.uri, artifact.sha256)
+        check_trusted(MODEL, command.record, [PUBLIC])
 
 
 @pytest.mark.parametrize(
