@@ -17,8 +17,8 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from bighead import health
-from bighead.client.feature_values import MAX_ENTITIES, AsyncFeaturesClient, FeaturesClient
 from bighead.client.explain import ExplanationClient
+from bighead.client.feature_values import MAX_ENTITIES, AsyncFeaturesClient, FeaturesClient
 from bighead.client.predict import AsyncPredictionClient, PredictionClient
 from bighead.config import Settings
 from bighead.errors import InvalidInput, NotReady, UnknownModel
@@ -153,7 +153,7 @@ def check_reflection(address: str) -> None:
         assert {"inference.GRPCInferenceService", "bighead.v1.Prediction", "bighead.v1.Features"} <= services
         described = database.FindFileContainingSymbol("bighead.v1.Prediction")
         methods = [method.name for method in described.service[0].method]
-    assert methods == ["Predict", "PredictRows", "PredictStream", "Explain"]
+        assert methods == ["Predict", "PredictRows", "PredictStream", "Explain"]
         assert database.FindFileContainingSymbol("inference.ModelInferRequest").name == "inference.proto"
 
 
