@@ -16,6 +16,7 @@ from bighead.errors import ConfigError
 from bighead.times import utc
 
 _MOST = 50
+_MOST_SEGMENTS = 10
 _local = click.option("--local", is_flag=True, help="Runs that were made without a platform, from BIGHEAD_HOME.")
 _as_json = click.option("--json", "as_json", is_flag=True, help="The outcome as one JSON object.")
 
@@ -98,6 +99,10 @@ def reproduce(context: click.Context, run: str, source: Path | None, local: bool
     verdict = f"identical: {found.now}" if found.identical else f"other bytes: {found.then} then, {found.now} now"
     about = "differs, and changed nothing: " if found.identical else "cause: "
     lines = [f"{about}{one.text}" for one in (found.differs if found.identical else found.causes)]
+    if found.segments:
+        named = ", ".join(found.segments[:_MOST_SEGMENTS])
+        more = f" and {len(found.segments) - _MOST_SEGMENTS} more" if len(found.segments) > _MOST_SEGMENTS else ""
+        lines.insert(0, f"other models: {named}{more}")
     outcome = {**asdict(found), "identical": found.identical, "causes": [asdict(one) for one in found.causes]}
     say(outcome, "\n".join([verdict, *lines]), as_json)
     context.exit(0 if found.identical else 1)

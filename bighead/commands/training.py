@@ -53,5 +53,6 @@ def command(specification: Path, register: bool, deploy: bool, local: bool, reas
         sink.close()
     figures = ", ".join(f"{name} {value:.4g}" for name, value in found.metrics.items())
     what = f" is version {found.version}" + (", live" if found.deployed else "") if found.version else " is trained"
+    what += f", {len(found.segments)} segments by versions of their own" if found.segments else ""
     text = f"{found.model}{what} ({figures}); run {found.run_id[:12]}, {found.folder}"
     say(asdict(found), text, as_json)

@@ -6,12 +6,12 @@ were defined in a notebook travel too, which those of `multiprocessing` do not.
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import joblib
 from threadpoolctl import threadpool_limits
@@ -19,6 +19,39 @@ from threadpoolctl import threadpool_limits
 from bighead.errors import ModelError
 
 T = TypeVar("T")
+Held = TypeVar("Held", covariant=True)
+
+
+class Common(Protocol[Held]):
+    """Data of all tasks, wherever they run."""
+
+    def get(self) -> Held:
+        """The data; not to be changed."""
+
+
+class Workers(Protocol):
+    """Where tasks run. An answer depends on its task alone, and each call has one thread: see `each`."""
+
+    def shared(self, value: T) -> AbstractContextManager[Common[T]]:
+        """The value for the tasks that are run within."""
+
+    def each(self, function: Callable[..., T], tasks: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, T]]:
+        """The place of each task and what `function(*task)` gave, as they come."""
+
+
+@dataclass(frozen=True)
+class Processes:
+    """So many processes of this machine; 1: this one."""
+
+    jobs: int
+
+    def shared(self, value: T) -> AbstractContextManager[Common[T]]:
+        """The value, mapped by every process."""
+        return shared(value, self.jobs)
+
+    def each(self, function: Callable[..., T], tasks: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, T]]:
+        """See `each`."""
+        return each(function, tasks, self.jobs)
 
 
 @dataclass(frozen=True)
@@ -54,11 +87,11 @@ def each(function: Callable[..., T], tasks: Sequence[tuple[Any, ...]], jobs: int
     """
     if jobs == 1 or len(tasks) < 2:
         for place, task in enumerate(tasks):
-            yield _called(function, place, task)
+            yield called(function, place, task)
         return
     with joblib.parallel_config("loky", inner_max_num_threads=1):
         pool = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
-        yield from pool(joblib.delayed(_called)(function, place, task) for place, task in enumerate(tasks))
+        yield from pool(joblib.delayed(called)(function, place, task) for place, task in enumerate(tasks))
 
 
 def check_jobs(jobs: int) -> None:
@@ -73,7 +106,8 @@ def derived(seed: int, *parts: object) -> int:
     return int.from_bytes(sha256(text.encode()).digest()[:4], "big") >> 1
 
 
-def _called(function: Callable[..., T], place: int, task: tuple[Any, ...]) -> tuple[int, T]:
+def called(function: Callable[..., T], place: int, task: tuple[Any, ...]) -> tuple[int, T]:
+    """The task's place and what the function gave, on one thread."""
     with threadpool_limits(1):
         return place, function(*task)
 

@@ -5,7 +5,7 @@ Nothing is read and nothing is registered here; conversion and its proof are tho
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -58,19 +58,7 @@ class Pipeline:
                 steps.fit(columns, labels)
         except Exception as error:  # any estimator's own error; the step and the column are looked for
             raise failed_fit(steps, columns, labels, error) from error
-        return FittedPipeline(
-            estimator=steps,
-            task=task,
-            inputs=rows.inputs,
-            training_set=rows.name,
-            rows=len(rows),
-            label=rows.label,
-            join=rows.join,
-            join_epoch=rows.join_epoch,
-            join_hash=rows.join_hash,
-            origin=rows.origin,
-            sources=rows.sources,
-        )
+        return FittedPipeline.of(steps, task, rows)
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -93,6 +81,24 @@ class FittedPipeline(display.Displayed):
     origin: Mapping[str, Any] = field(default_factory=dict)
     sources: Mapping[str, ColumnSource] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, estimator: Steps, task: Task, rows: TrainingSet, **more: Any) -> Self:
+        """Steps that were fitted to the rows; more: what a kind of its own has beside."""
+        return cls(
+            estimator=estimator,
+            task=task,
+            inputs=rows.inputs,
+            training_set=rows.name,
+            rows=len(rows),
+            label=rows.label,
+            join=rows.join,
+            join_epoch=rows.join_epoch,
+            join_hash=rows.join_hash,
+            origin=rows.origin,
+            sources=rows.sources,
+            **more,
+        )
+
     @property
     def columns(self) -> tuple[str, ...]:
         """The names of the inputs, in order."""
@@ -114,7 +120,7 @@ class FittedPipeline(display.Displayed):
 
     def predict(self, rows: Rows) -> Values:
         """One answer for each row: class, value, cluster, or 1 and -1 (an outlier)."""
-        return np.asarray(self.estimator.predict(self.typed(rows)))
+        return self.answered(rows, "predict")
 
     def probability(self, rows: Rows) -> npt.NDArray[np.float64]:
         """Of two classes that of the second, [N]; of more one column for each of `classes`, [N, k]."""
@@ -125,8 +131,12 @@ class FittedPipeline(display.Displayed):
                 f"the step {self.estimator.steps[-1][0]!r} ({type(self.model).__name__}) gives no probabilities; wrap "
                 "it in CalibratedClassifierCV, or call predict"
             )
-        found = np.asarray(self.estimator.predict_proba(self.typed(rows)), np.float64)
+        found = self.answered(rows, "predict_proba").astype(np.float64)
         return found[:, 1] if self.task is Task.BINARY else found
+
+    def answered(self, rows: Rows, method: str) -> Values:
+        """What the steps' own `predict` or `predict_proba` gives for the rows."""
+        return np.asarray(getattr(self.estimator, method)(self.typed(rows)))
 
     def prove(self, sample: Rows, tolerance: float | None = None) -> ProvenModel:
         """The pipeline as an ONNX model that answers like it on `sample` and on rows made to hurt; see `parity`."""

@@ -11,6 +11,9 @@ from bighead.events.types import ModelRecord
 from bighead.registry.checks import usable_version
 from bighead.registry.state import ModelState, Segments, Slot, Version
 
+SEGMENT_TAG, ALL_ROWS = "segment", "all rows"
+"""The tag by which a training says of a version which segment it is of; what it says of that of all rows."""
+
 
 def candidates(segments: Segments, value_of: Callable[[str], object]) -> Iterator[tuple[str, int]]:
     """The segments that a row belongs to and their versions, the finest first. `value_of` a key may be None."""

@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bighead.training.specification import AtRandom, ByTime, DeltaRows, ParquetRows, Training, Tuning
+    from bighead.training.specification import AtRandom, ByTime, DeltaRows, ParquetRows, Partition, Training, Tuning
 
-__all__ = ["AtRandom", "ByTime", "DeltaRows", "ParquetRows", "Training", "Tuning"]
+__all__ = ["AtRandom", "ByTime", "DeltaRows", "ParquetRows", "Partition", "Training", "Tuning"]
 
 
 def __getattr__(name: str) -> Any:

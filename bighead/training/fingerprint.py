@@ -23,6 +23,7 @@ _ODD = np.uint64(0x9E3779B97F4A7C15)
 class Evidence:
     """Everything that the bytes of an artifact follow from, and their SHA-256.
 
+    segments: of a partitioned model the SHA-256 of each model's bytes; `artifact` is then that of all of these.
     data: rows, and SHA-256 by column, in order. parameters: of every step of the fitted pipeline. code: commit and
     uncommitted changes by what they are of. environment: Python, machine, packages. read: what names the rows again.
     folder: of the specification's file.
@@ -37,6 +38,7 @@ class Evidence:
     environment: Mapping[str, Any]
     folder: str = ""
     read: Mapping[str, Any] = field(default_factory=dict)
+    segments: Mapping[str, str] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """As JSON holds it."""

@@ -1,14 +1,15 @@
-"""From a specification to a proven model and what it came from: read, check, search, fit, prove. Registers nothing."""
+"""From a specification to a proven model and what it came from: read, check, search, fit, prove. Registers nothing.
+
+Or to a proven model for each segment of its rows, where it names segments.
+"""
 
 import json
-import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version as package_version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
 import bighead
@@ -18,22 +19,29 @@ from bighead.config import Settings
 from bighead.errors import ModelError
 from bighead.pipeline.checks import Finding, check, raise_for
 from bighead.pipeline.origin import Code, code_of, environment
+from bighead.pipeline.parallel import Workers
 from bighead.pipeline.parity import ProvenModel
 from bighead.pipeline.search import Search, Trial, search
+from bighead.pipeline.segments import Segmented
+from bighead.pipeline.segments.training import check_partition
 from bighead.pipeline.splits import Split
-from bighead.pipeline.wrapped import FittedPipeline, Pipeline
+from bighead.pipeline.wrapped import FittedPipeline, Pipeline, steps_of
 from bighead.training.fingerprint import Evidence, Hashes, column_hashes, row_hashes
+from bighead.training.partitioned import fit_segments, hashes_of, sha256_of
 from bighead.training.reading import Read, read_rows
+from bighead.training.seeding import seeded
 from bighead.training.specification import DeltaRows, ParquetRows, Specification
 from bighead.training.steps import Steps
 
 PARITY_ROWS = 2_000
-_LARGEST_SEED = 2**32
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Made:
-    """A proven model with all that it was made from."""
+    """A proven model with all that it was made from; of a partitioned one `fitted` and `proven` are of all rows.
+
+    segmented: the models of the segments as well, None where the model is not partitioned.
+    """
 
     read: Read
     split: Split
@@ -42,14 +50,29 @@ class Made:
     proven: ProvenModel
     evidence: Evidence
     rows: Hashes
+    segmented: Segmented | None = None
+
+
+class _Model(NamedTuple):
+    """What was fitted: the model, or that of all rows with those of the segments."""
+
+    fitted: FittedPipeline
+    proven: ProvenModel
+    segmented: Segmented | None
 
 
 def make(
-    specification: Specification, settings: Settings, steps: Steps, pinned: Mapping[str, Any], checked: bool = True
+    specification: Specification,
+    settings: Settings,
+    steps: Steps,
+    pinned: Mapping[str, Any],
+    checked: bool = True,
+    workers: Workers | None = None,
 ) -> Made:
     """Makes the model. pinned: which rows an earlier run has read, empty: those that the specification names.
 
     checked: whether the checks may refuse it; what is made again was let pass then, and definitions may have changed.
+    workers: where the models of segments are fitted, None: in processes, as the specification says.
     """
     training = specification.training
     read = steps.do(
@@ -62,25 +85,36 @@ def make(
     steps.also_from({"columns": columns, "code": code, "environment": packages})
     split = training.split.split(read.rows, training.seed)
     steps.say(f"{len(split.train):,} rows to train on, {len(split.test):,} to test on: {split.how}")
+    if training.segments:
+        check_partition(split, training.segments.levels, training.segments.min_rows, training.segments.metrics)
     if checked:
         steps.do("check", lambda outcome: _check(specification, settings, split, steps, outcome))
     tuned = (
         steps.do("search", lambda outcome: _search(specification, split, steps, outcome)) if training.search else None
     )
-    fitted = steps.do("fit", lambda outcome: _fit(specification, split, tuned, outcome))
-    proven = steps.do("prove", lambda outcome: _prove(specification, split, fitted, outcome))
+    model = _model(specification, split, tuned, workers, steps)
     evidence = Evidence(
-        artifact=proven.sha256,
+        artifact=sha256_of(model.segmented) if model.segmented else model.proven.sha256,
+        segments=hashes_of(model.segmented) if model.segmented else {},
         seed=training.seed,
         specification={name: value for name, value in specification.document.items() if name != "source"},
         data={"name": read.rows.name, "rows": len(read.rows), "columns": columns},
-        parameters=parameters_of(fitted),
+        parameters=parameters_of(model.fitted),
         code=code,
         environment=packages,
         folder=str(specification.folder),
         read=dict(read.identity),
     )
-    return Made(read=read, split=split, tuned=tuned, fitted=fitted, proven=proven, evidence=evidence, rows=rows)
+    return Made(
+        read=read,
+        split=split,
+        tuned=tuned,
+        fitted=model.fitted,
+        proven=model.proven,
+        segmented=model.segmented,
+        evidence=evidence,
+        rows=rows,
+    )
 
 
 def code_of_run(specification: Specification) -> dict[str, dict[str, str]]:
@@ -149,9 +183,10 @@ def _search(specification: Specification, split: Split, steps: Steps, outcome: O
             steps.log.metric(tuning.metric, trial.score, trial.number)
         steps.say(f"search: trial {trial.number} of {tuning.trials} {trial.ended}")
 
-    _seeded(training.seed)
+    seeded(training.seed)
     found = search(
-        lambda chosen, seed: training.make({**training.parameters, **chosen}, seed),
+        # The specification itself, so that trials in other processes are made by its text, too.
+        lambda chosen, seed: specification.training.make({**specification.training.parameters, **chosen}, seed),
         tuning.space,
         split,
         metric=tuning.metric,
@@ -167,10 +202,27 @@ def _search(specification: Specification, split: Split, steps: Steps, outcome: O
     return found
 
 
-def _fit(specification: Specification, split: Split, tuned: Search | None, outcome: Outcome) -> FittedPipeline:
+def _model(
+    specification: Specification, split: Split, tuned: Search | None, workers: Workers | None, steps: Steps
+) -> _Model:
     training = specification.training
     chosen = {**training.parameters, **(tuned.parameters if tuned else {})}
-    _seeded(training.seed)
+    if training.segments is None:
+        fitted = steps.do("fit", lambda outcome: _fit(specification, split, chosen, outcome))
+        proven = steps.do("prove", lambda outcome: _prove(specification, split, fitted, outcome))
+        return _Model(fitted, proven, None)
+
+    def fit(outcome: Outcome) -> Segmented:
+        return fit_segments(specification, chosen, split, workers, steps, outcome)
+
+    segmented = steps.do("segments", fit, known=False)
+    whole = FittedPipeline.of(steps_of(segmented.whole.estimator), training.task, split.train)
+    return _Model(whole, segmented.whole.proven, segmented)
+
+
+def _fit(specification: Specification, split: Split, chosen: Mapping[str, Any], outcome: Outcome) -> FittedPipeline:
+    training = specification.training
+    seeded(training.seed)
     with threadpool_limits(training.threads):
         fitted = Pipeline(training.make(chosen, training.seed), training.task).fit(split.train)
     outcome.rows = len(split.train)
@@ -180,14 +232,8 @@ def _fit(specification: Specification, split: Split, tuned: Search | None, outco
 def _prove(specification: Specification, split: Split, fitted: FittedPipeline, outcome: Outcome) -> ProvenModel:
     given = {} if specification.training.tolerance is None else {"tolerance": specification.training.tolerance}
     sample = split.test.rows.iloc[:: max(1, len(split.test) // PARITY_ROWS)]
-    _seeded(specification.training.seed)
+    seeded(specification.training.seed)
     proven = fitted.prove(sample, **given)
     outcome.rows = proven.parity.rows
     outcome.outputs |= {"sha256": proven.sha256, "max_abs_diff": proven.parity.max_abs_diff}
     return proven
-
-
-def _seeded(seed: int) -> None:
-    """What draws without a seed of its own draws the same numbers in every attempt."""
-    random.seed(seed)
-    np.random.seed(seed % _LARGEST_SEED)

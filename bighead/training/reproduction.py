@@ -19,6 +19,7 @@ from bighead.client.run_sinks import RunSink, read_run
 from bighead.config import Settings
 from bighead.errors import ArtifactError, ConfigError, ModelError
 from bighead.events.types import RunArtifact
+from bighead.registry.segments import ALL_ROWS
 from bighead.training.fingerprint import EVIDENCE, ROWS, Cause, Evidence, Hashes, causes
 
 CHANCE = Cause(
@@ -30,12 +31,16 @@ CHANCE = Cause(
 
 @dataclass(frozen=True)
 class Reproduced:
-    """The bytes of then and now. differs: what is not as it was; of identical bytes it changed nothing in them."""
+    """The bytes of then and now. differs: what is not as it was; of identical bytes it changed nothing in them.
+
+    segments: of a partitioned model those whose models have other bytes, or are only then or now.
+    """
 
     run_id: str
     then: str
     now: str
     differs: tuple[Cause, ...]
+    segments: tuple[str, ...] = ()
 
     @property
     def identical(self) -> bool:
@@ -66,7 +71,12 @@ def reproduce(settings: Settings, sink: RunSink, run_id: str, source: Path | Non
         "pinned": kept.read,
     }
     made, rows_now = _made_again(settings, request)
-    return Reproduced(run_id, kept.artifact, made.artifact, causes(kept, made, rows, rows_now))
+    others = tuple(
+        segment or ALL_ROWS
+        for segment in sorted({*kept.segments, *made.segments})
+        if kept.segments.get(segment) != made.segments.get(segment)
+    )
+    return Reproduced(run_id, kept.artifact, made.artifact, causes(kept, made, rows, rows_now), others)
 
 
 def _kept(settings: Settings, sink: RunSink, run_id: str) -> tuple[Evidence, Hashes | None]:

@@ -14,26 +14,29 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bighead import artifacts
 from bighead.client.attachments import store_documents
-from bighead.client.models import ModelsClient
 from bighead.client.run_log import Outcome, RunLog
 from bighead.client.run_sinks import RunSink, read_run
 from bighead.client.run_state import RUNNING
 from bighead.clock import wall_clock_ms
 from bighead.config import Settings
-from bighead.errors import Conflict, UnknownModel
+from bighead.errors import Conflict
 from bighead.events.types import ModelRecord
+from bighead.pipeline.parallel import Workers
 from bighead.pipeline.record import About, Origin, model_record, save
+from bighead.pipeline.segments.hierarchy import WHOLE
+from bighead.pipeline.segments.publish import segment_records
 from bighead.pipeline.training_set import Task, TrainingSet
 from bighead.training.fingerprint import EVIDENCE, ROWS
 from bighead.training.judging import Judged, judge
 from bighead.training.making import Made, make
+from bighead.training.partitioned import segments_document
+from bighead.training.registering import RUN_TAG, Registrar
 from bighead.training.specification import Specification
 from bighead.training.steps import Progress, Steps
 from bighead.training.workspace import Workspace
 
 KIND = "train"
-MODEL = "model.onnx"
-RUN_TAG = "run"
+MODEL, SEGMENTS = "model.onnx", "segments.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +51,12 @@ class Wanted:
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """The outcome of a run. version: None where it was not registered; folder: model.onnx and record.json."""
+    """The outcome of a run.
+
+    version: None where it was not registered; folder: model.onnx and record.json. Of a partitioned model these are of
+    all rows; segments: the versions of the others, where they were registered; sha256: of all models at once, and
+    segments.json in the folder says each.
+    """
 
     run_id: str
     model: str
@@ -57,12 +65,21 @@ class Trained:
     folder: str
     version: int | None = None
     deployed: bool = False
+    segments: Mapping[str, int] = field(default_factory=dict)
 
 
-def train(specification: Specification, settings: Settings, sink: RunSink, wanted: Wanted, say: Progress) -> Trained:
+def train(
+    specification: Specification,
+    settings: Settings,
+    sink: RunSink,
+    wanted: Wanted,
+    say: Progress,
+    workers: Workers | None = None,
+) -> Trained:
     """Runs the specification, or goes on with it where an earlier attempt was interrupted.
 
-    Raises Conflict where another process is at it.
+    workers: where the models of segments are fitted, None: in processes of this machine. It is no part of the run: the
+    bytes are the same. Raises Conflict where another process is at it.
     """
     log = RunLog(
         settings,
@@ -79,26 +96,45 @@ def train(specification: Specification, settings: Settings, sink: RunSink, wante
     began_ms = wall_clock_ms()
     with log.running() as outcome:
         steps = Steps(log, workspace, say)
-        made = make(specification, settings, steps, {})
+        made = make(specification, settings, steps, {}, workers=workers)
         _evidence(settings, log, made)
         judged = steps.do("evaluate", lambda step: _judged(specification, made, log, step))
-        record = steps.do("record", lambda step: _record(specification, settings, made, judged, log.id, began_ms))
+        records = steps.do("record", lambda step: _records(specification, settings, made, judged, log.id, began_ms))
         found = Trained(
             run_id=log.id,
             model=specification.training.model,
-            sha256=made.proven.sha256,
+            sha256=made.evidence.artifact,
             metrics=judged.metrics,
             folder=str(workspace.folder),
         )
-        _write(workspace.folder, made, record)
+        _write(workspace.folder, made, records[WHOLE])
         if wanted.register:
-            found = _registered(specification, settings, record, steps, wanted, found)
+            found = _registered(settings, made, records, steps, wanted, found)
         outcome.outputs |= {
             "sha256": found.sha256,
             "metrics": dict(found.metrics),
             **({"version": found.version} if found.version else {}),
+            **({"segments": dict(found.segments)} if found.segments else {}),
         }
     return found
+
+
+def _registered(
+    settings: Settings, made: Made, records: Mapping[str, ModelRecord], steps: Steps, wanted: Wanted, found: Trained
+) -> Trained:
+    """The same with its version, and those of its segments; deployed where that is wanted."""
+    registrar = Registrar(settings, found.model, made.segmented, wanted.reason, wanted.secret)
+    artifact = Path(found.folder) / MODEL
+    versions = steps.do("register", lambda step: registrar.register(records, artifact, step))
+    own = {segment: number for segment, number in versions.items() if segment != WHOLE}
+    steps.say(
+        f"{found.model} version {versions[WHOLE]} is registered" + (f", and {len(own)} of segments" if own else "")
+    )
+    found = replace(found, version=versions[WHOLE], segments=own)
+    if not wanted.deploy:
+        return found
+    steps.do("deploy", lambda step: registrar.deploy(versions, step), known=False)
+    return replace(found, deployed=True)
 
 
 def _check_alone(run_id: str, sink: RunSink) -> None:
@@ -123,6 +159,10 @@ def _evidence(settings: Settings, log: RunLog, made: Made) -> None:
         EVIDENCE: json.dumps(made.evidence.document(), sort_keys=True).encode(),
         ROWS: made.rows.astype("<u8").tobytes(),
     }
+    if made.segmented:
+        documents[SEGMENTS] = segments_document(made.segmented)
+        for one in made.segmented.every:
+            artifacts.put_bytes(settings.artifacts, f"the model of {one.segment or 'all rows'}", one.proven.content)
     for name, content in documents.items():
         log.artifact(name, artifacts.put_bytes(settings.artifacts, name, content))
 
@@ -136,13 +176,35 @@ def _judged(specification: Specification, made: Made, log: RunLog, step: Outcome
     return judged
 
 
-def _record(
+def _records(
     specification: Specification, settings: Settings, made: Made, judged: Judged, run_id: str, began_ms: int
-) -> ModelRecord:
+) -> dict[str, ModelRecord]:
+    """The record of the model, by WHOLE, and of a partitioned one those of its segments, which come first."""
+    origin = _origin(specification, settings, made, began_ms)
+    about = About(
+        model_type=str(made.fitted.task),
+        family=type(made.fitted.model).__name__,
+        positive_label=str(made.fitted.classes[1]) if made.fitted.task is Task.BINARY else None,
+        decision_threshold=0.5 if made.fitted.task is Task.BINARY else None,
+        tags={**specification.training.tags, RUN_TAG: run_id},
+        attachments=store_documents(settings, judged.documents),
+    )
+    artifact = artifacts.put_bytes(settings.artifacts, MODEL, made.proven.content)
+    if made.segmented is None:
+        return {WHOLE: model_record(made.proven, artifact, judged.metrics, origin, about)}
+    each = replace(about, attachments=store_documents(settings, judged.each))
+    records = segment_records(made.segmented, origin, each)
+    whole = records[WHOLE]
+    own = {**whole.metrics, **judged.whole}
+    records[WHOLE] = replace(whole, artifact_uri=artifact.uri, metrics=own, attachments=tuple(about.attachments))
+    return records
+
+
+def _origin(specification: Specification, settings: Settings, made: Made, began_ms: int) -> Origin:
     training, split = specification.training, made.split
     code = made.evidence.code["the specification"]
     version = code["version"] or made.evidence.code["bighead"]["version"]
-    origin = Origin(
+    return Origin(
         join=split.train.join or None,
         join_epoch=split.train.join_epoch,
         join_hash=split.train.join_hash,
@@ -155,16 +217,6 @@ def _record(
         code_dirty_sha256=code["dirty_sha256"],
         trained_by=settings.actor,
     )
-    about = About(
-        model_type=str(made.fitted.task),
-        family=type(made.fitted.model).__name__,
-        positive_label=str(made.fitted.classes[1]) if made.fitted.task is Task.BINARY else None,
-        decision_threshold=0.5 if made.fitted.task is Task.BINARY else None,
-        tags={**training.tags, RUN_TAG: run_id},
-        attachments=store_documents(settings, judged.documents),
-    )
-    artifact = artifacts.put_bytes(settings.artifacts, MODEL, made.proven.content)
-    return model_record(made.proven, artifact, judged.metrics, origin, about)
 
 
 def _data(rows: TrainingSet) -> dict[str, Any]:
@@ -178,36 +230,6 @@ def _data(rows: TrainingSet) -> dict[str, Any]:
 def _write(folder: Path, made: Made, record: ModelRecord) -> None:
     """What `bighead models register` takes, too."""
     save(made.proven, folder / MODEL)
+    if made.segmented:
+        (folder / SEGMENTS).write_bytes(segments_document(made.segmented))
     (folder / "record.json").write_text(json.dumps(record.to_record(), indent=1, sort_keys=True))
-
-
-def _registered(
-    specification: Specification, settings: Settings, record: ModelRecord, steps: Steps, wanted: Wanted, found: Trained
-) -> Trained:
-    client, name = ModelsClient(settings), specification.training.model
-    path = Path(found.folder) / MODEL
-
-    def register(step: Outcome) -> int:
-        """The version that this very run has registered already, where it died before it could keep its number."""
-        parent = None
-        try:
-            for version in client.show(name).state.versions:
-                if version.record.tags.get(RUN_TAG) == found.run_id and version.record.artifact_sha256 == found.sha256:
-                    return version.number
-            parent = client.newest(name)
-        except UnknownModel:
-            pass
-        step.outputs["parent"] = parent
-        complete = replace(record, parent_version=parent)
-        return client.register(name, complete, path, wanted.reason, secret=wanted.secret)
-
-    def deploy(step: Outcome) -> bool:
-        outcome = client.deploy(name, version, wanted.reason)
-        step.outputs["servers"] = [answer.server for answer in outcome.servers]
-        return True
-
-    version = steps.do("register", register)
-    steps.say(f"{name} version {version} is registered")
-    if not wanted.deploy:
-        return replace(found, version=version)
-    return replace(found, version=version, deployed=steps.do("deploy", deploy, known=False))

@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,6 +21,7 @@ from bighead.times import time_ms
 Make: TypeAlias = Callable[[Mapping[str, Any], int], Any]
 """An estimator that is not fitted, from parameters and a seed."""
 _MOST_SOURCE_BYTES = 256 * 1024
+_LABELLED = (Task.BINARY, Task.MULTICLASS, Task.REGRESSION)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +97,20 @@ class Tuning:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Partition:
+    """A model for each segment of the rows: see `bighead.pipeline.segments.train_segments`.
+
+    levels: columns of the rows, the finest first; requests have to bring them, as keys or inputs. min_rows: training
+    rows that a segment needs for a model of its own. metrics: scikit-learn's scorers, the grid is sorted by the first.
+    """
+
+    levels: Sequence[str]
+    min_rows: int
+    metrics: Sequence[str]
+    jobs: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
 class Training:
     """One training, from its rows to a model that can be registered.
 
@@ -102,6 +118,7 @@ class Training:
     with the ONNX form, None: the usual one. silence: a reason by code of a check. baselines: by name the column that is
     the last value; slices: columns to look for the worst rows in, None: all inputs. about: a sentence for the card.
     threads: of the fit; with another number sums may come out in another order, and the bytes of the model differ.
+    segments: a model for each of them, and one of all rows; a search is then over all rows, and chooses for all.
     """
 
     model: str
@@ -112,6 +129,7 @@ class Training:
     task: Task = Task.BINARY
     parameters: Mapping[str, Any] = field(default_factory=dict)
     search: Tuning | None = None
+    segments: Partition | None = None
     threads: int = 1
     tolerance: float | None = None
     silence: Mapping[str, str] = field(default_factory=dict)
@@ -136,6 +154,7 @@ class Training:
             "task": str(self.task),
             "parameters": {name: repr(value) for name, value in self.parameters.items()},
             "search": tuned,
+            "segments": self.segments and _partition_document(self.segments),
             "threads": self.threads,
             "tolerance": self.tolerance,
             "silence": dict(self.silence),
@@ -154,6 +173,10 @@ class Specification:
     source: str
     name: str
     folder: Path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """It goes to another process as its text, which is run there once: no code is taken out of a pickle."""
+        return _run_once, (self.source, self.name, self.folder)
 
     @property
     def document(self) -> dict[str, Any]:
@@ -200,6 +223,11 @@ def run_specification(source: str, name: str, folder: Path) -> Specification:
     return Specification(training, source, name, folder)
 
 
+@lru_cache(maxsize=1)
+def _run_once(source: str, name: str, folder: Path) -> Specification:
+    return run_specification(source, name, folder)
+
+
 def _check(training: Training) -> None:
     if not training.model:
         raise DefinitionError("the training names no model; give it the name under which it is registered")
@@ -215,6 +243,24 @@ def _check(training: Training) -> None:
         )
     if not callable(training.make):
         raise DefinitionError(f"the training's make is {training.make!r}; expected a function of parameters and a seed")
+    if training.segments is not None:
+        _check_partition(training)
+
+
+def _check_partition(training: Training) -> None:
+    if training.task not in _LABELLED:
+        raise DefinitionError(
+            f"the training has segments and the task {training.task}; expected one with labels: {', '.join(_LABELLED)}"
+        )
+    if training.threads != 1:
+        raise DefinitionError(
+            f"the training has segments and threads={training.threads}; each segment is fitted on one thread: leave "
+            "threads out, and say how many are fitted at once by Partition(jobs=...)"
+        )
+
+
+def _partition_document(partition: Partition) -> dict[str, Any]:
+    return {**asdict(partition), "levels": list(partition.levels), "metrics": list(partition.metrics)}
 
 
 def _data_document(data: Rows) -> dict[str, Any]:

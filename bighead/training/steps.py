@@ -27,7 +27,11 @@ class Steps:
         self._key = self._next("", what)
 
     def do(self, name: str, make: Callable[[Outcome], T], *, known: bool = True) -> T:
-        """What the step made, now or before. known: whether the key says all that it follows from."""
+        """What the step made, now or before.
+
+        known: whether it is kept, and not made again where its key, which then says all that it follows from, is as it
+        was. Other steps are made in each attempt: what they follow from is elsewhere, or they keep it in parts.
+        """
         self._key = self._next(name, {})
         with self.log.step(name) as outcome:
             if known and self.workspace.has(name, self._key):
@@ -38,12 +42,26 @@ class Steps:
                     return cast("T", found[0])
             self.say(name)
             made = make(outcome)
-            self._keep(name, (made, outcome.rows))
+            if known:
+                self._keep(name, self._key, (made, outcome.rows))
             return made
 
-    def _keep(self, name: str, value: Any) -> None:
+    def part(self, name: str) -> Any | None:
+        """Of the step that is being done, what an earlier attempt has kept of a part; None where there is nothing."""
+        return self.workspace.value(*self._part(name))
+
+    def keep_part(self, name: str, value: Any) -> None:
+        """Keeps a part of the step that is being done."""
+        self._keep(*self._part(name), value)
+
+    def _part(self, name: str) -> tuple[str, str]:
+        """A part's marker, which any text can name, and its key."""
+        key = self._next(name, {})
+        return f"part-{hashlib.sha256(name.encode()).hexdigest()[:32]}", key
+
+    def _keep(self, name: str, key: str, value: Any) -> None:
         try:
-            self.workspace.keep(name, self._key, value)
+            self.workspace.keep(name, key, value)
         except (pickle.PicklingError, TypeError, AttributeError) as error:
             self.say(f"{name}: cannot be kept, a run that is interrupted does it again ({error})")
 

@@ -175,10 +175,10 @@ def _train(settings: Settings, lake: Lake, history: History, story: Story) -> Mo
         deployed = ModelsClient(settings).deploy(MODEL, 1, "first model of the demo")
         step.result = f"{deployed.server} answers with it"
     with story.step("a model for each airport") as step:
-        published = train_by_origin(settings, rows, "airports differ", step.say)
+        trained = train_by_origin(settings, "airports differ", step.say)
         asked = data.asked_between(history.flights, data.CUT_MS, data.CUT_MS + data.DAY_MS).iloc[::BY_ORIGIN_EVERY]
-        by_origin = ask_by_origin(settings, published, asked)
-        step.result = f"{len(published.versions)} of their own, one of all flights; {by_origin.asked} flights asked"
+        by_origin = ask_by_origin(settings, trained, asked)
+        step.result = f"{len(trained.segments)} of their own, one of all flights; {by_origin.asked} flights asked"
     return Models(versions, auc, len(rows), by_origin)
 
 

@@ -26,6 +26,8 @@ from examples.flights.data import REQUEST_COLUMNS
 
 MODEL, JOIN, TRAINING_TABLE = "delay", "flight", "flights/training"
 SEED = 7
+AUC = "roc_auc"
+"""As scikit-learn names it: what the airports of the partitioned model are compared by."""
 PARAMETERS: Mapping[str, Any] = {
     "max_iter": 60,
     "learning_rate": 0.12,
@@ -63,11 +65,6 @@ def trees_over(categories: Sequence[str], parameters: Mapping[str, Any], seed: i
     trees = HistGradientBoostingClassifier(early_stopping=False, random_state=seed, **parameters)
     columns = ColumnTransformer([("categories", encode, list(categories))], remainder="passthrough")
     return Steps([("columns", columns), ("trees", trees)])
-
-
-def by_hand(seed: int) -> Steps:
-    """The same with what was chosen by hand."""
-    return boosted(PARAMETERS, seed)
 
 
 def schedule_inputs() -> list[Tensor]:

@@ -18,6 +18,7 @@ from bighead.client.models import ModelsClient
 from bighead.client.outcomes import Outcomes
 from bighead.client.predict import PredictionClient
 from bighead.client.publish import Publisher
+from bighead.client.run_sinks import TopicSink
 from bighead.client.segments import SegmentsClient
 from bighead.clock import wall_clock_ms
 from bighead.errors import CommandRefused
@@ -31,7 +32,9 @@ from bighead.pipeline.training_set import TrainingSet
 from bighead.registry.keys import new_secret_key, public_key, secret_key
 from bighead.registry.manifest import check_trusted
 from bighead.testing import eventually
-from tests.unit.training.kit import SPECIFICATION, Project, rows
+from bighead.training import running
+from bighead.training.specification import load_specification
+from tests.unit.training.kit import PARTITIONED, SPECIFICATION, Project, rows
 
 COLUMNS, LEVELS = ("a", "b"), ("city", "country")
 CITIES = 12
@@ -98,6 +101,39 @@ def test_a_version_that_the_registry_refuses_is_an_error_with_its_reason(
     client = SegmentsClient(applications.settings, "test")
     with pytest.raises(CommandRefused, match="has no reason"):
         publish_segments(client, "cities_refused", trained, ORIGIN, " ", About())
+
+
+def test_a_training_registers_and_deploys_its_segments_once(applications: Platform, tmp_path: Path) -> None:
+    project, settings, secret = Project.made(tmp_path), applications.settings, secret_key(new_secret_key())
+    project.write(PARTITIONED.replace('model="late"', 'model="late_by_c"'))
+
+    def run(wanted: running.Wanted) -> running.Trained:
+        sink = TopicSink(settings, "test")
+        try:
+            return running.train(load_specification(project.specification), settings, sink, wanted, print)
+        finally:
+            sink.close()
+
+    registered = run(running.Wanted(reason="by c", register=True, secret=secret))
+    (Path(registered.folder) / "steps" / "register.json").unlink()  # as if it had died before it kept the numbers
+    deployed = run(running.Wanted(reason="by c", register=True, deploy=True, secret=secret))
+
+    assert deployed.deployed
+    assert (deployed.version, sorted(deployed.segments)) == (4, ["c=a", "c=b", "c=c"])
+    assert (deployed.version, deployed.segments) == (registered.version, registered.segments)
+    state = ModelsClient(settings, "test").show("late_by_c").state
+    assert {one.record.tags["segment"]: one.number for one in state.versions} == {
+        "all rows": deployed.version,
+        **deployed.segments,
+    }
+    assert len(state.versions) == 4
+    for version in state.versions:
+        check_trusted("late_by_c", version.record, [public_key(secret)])
+    with PredictionClient(settings.grpc) as predictions:
+        asked = [{"x": 0.3, "c": c} for c in ("a", "b", "c", "d")]
+        answers = predictions.predict("late_by_c", [{}] * 4, asked, timeout_s=60).predictions
+    assert [one.arm for one in answers] == ["c=a", "c=b", "c=c", "live"]
+    assert [one.version for one in answers] == [*(deployed.segments[f"c={c}"] for c in "abc"), deployed.version]
 
 
 def bighead(platform: Platform, folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -291,9 +291,10 @@ def _compared(seen: Inspected) -> tuple[tuple[str, _Compared], ...]:
 def own_outcome(seen: Inspected) -> Iterator[Seen]:
     """Averages, sums, counts, variances, extremes, first and last values are computed again from all rows' labels.
 
-    `sources` of the training set says which inputs are such features, and of which keys and window. With the row's own label among the outcomes that were known they explain the feature (R2 above 0.9), and leave less
-    than half of what remains without it. Or: where no other outcome is in the window, the feature tells the row's own
-    label with an AUC above 0.99, and less where others are.
+    `sources` of the training set says which inputs are such features, and of which keys and window. With the row's own
+    label among the outcomes that were known they explain the feature (R2 above 0.9), and leave less than half of what
+    remains without it. Or: where no other outcome is in the window, the feature tells the row's own label with an AUC
+    above 0.99, and less where others are.
     """
     for name, compared in _compared(seen):
         found, tells = compared.with_own, None if compared.with_own else _tells(compared)

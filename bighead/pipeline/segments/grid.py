@@ -17,12 +17,12 @@ from bighead.charts.forms import Bar, BarChart
 from bighead.pipeline.search.folds import Places
 from bighead.pipeline.segments.hierarchy import WHOLE, answering, members
 from bighead.pipeline.splits import Split
+from bighead.registry.segments import ALL_ROWS
 
 if TYPE_CHECKING:
     from bighead.pipeline.segments.result import SegmentModel
 
 Numbers = npt.NDArray[np.float64]
-ALL_ROWS = "all rows"
 _DRAWN = 20
 
 

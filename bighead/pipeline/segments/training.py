@@ -1,13 +1,13 @@
-"""Trains a model for each segment that has enough rows, over processes, and one of all rows for the rest.
+"""Trains a model for each segment that has enough rows, over processes or a cluster, and one of all rows for the rest.
 
 Each model is fitted, converted and proven in one call that knows its rows alone, on one thread and with a seed of its
-own: with any number of processes the bytes are the same.
+own: wherever they run, and however many at once, the bytes are the same.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from bighead.events.types import Tensor
 from bighead.notebook.progress import progress
 from bighead.pipeline.export import export
 from bighead.pipeline.fitness import task_of
-from bighead.pipeline.parallel import Shared, derived, each, shared
+from bighead.pipeline.parallel import Common, Processes, Workers, derived
 from bighead.pipeline.parity import prove
 from bighead.pipeline.search.folds import Places
 from bighead.pipeline.segments.grid import Answers, grid_of
@@ -45,6 +45,7 @@ class Rows:
     train: pd.DataFrame
     labels: npt.NDArray[Any]
     test: pd.DataFrame
+    tolerance: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +57,25 @@ class Fitted:
     error: str = ""
 
 
+class Kept(Protocol):
+    """What earlier attempts have fitted: from the same rows, code and seed, as whoever keeps it has to know."""
+
+    def get(self, segment: str, /) -> Fitted | None:
+        """What was kept of a segment."""
+
+    def __setitem__(self, segment: str, fitted: Fitted, /) -> None:
+        """Keeps it; called in this process as each is done."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """One model to be fitted: the places of its rows."""
+
+    segment: str
+    train: Places
+    test: Places
+
+
 def train_segments(
     split: Split,
     make: Make,
@@ -65,35 +85,35 @@ def train_segments(
     metrics: Sequence[str],
     seed: int,
     jobs: int = 1,
+    task: Task | None = None,
+    tolerance: float | None = None,
     tell: Callable[[str], None] = lambda segment: None,
+    workers: Workers | None = None,
+    kept: Kept | None = None,
 ) -> Segmented:
     """A model for each segment of the levels with `min_rows` training rows or more, and one of all rows.
 
     make: an estimator from a seed. levels: columns of the rows, the finest first; where a segment's data are thin, or
     cannot be trained on or proven, the next level answers for its rows, at last the model of all rows. metrics: names
-    of scikit-learn's scorers, greater is better; by the first of them the grid is sorted. tell: called in this process
-    with the name of each segment that is done, WHOLE for all rows.
+    of scikit-learn's scorers, greater is better; by the first of them the grid is sorted. task and tolerance: as
+    `Pipeline` and `prove` take them. tell: called in this process with the name of each segment that is done, WHOLE for
+    all rows. workers: where the models are fitted, None: in `jobs` processes. kept: what need not be fitted again.
 
     Raises ModelError where an argument is unusable, and where the model of all rows cannot be trained or proven.
     """
-    _check(split, levels, min_rows, metrics)
+    check_partition(split, levels, min_rows, metrics)
     train, test = split.train, split.test
     places, tested = members(train.rows, levels), members(test.rows, levels)
     left = thin(places, min_rows)
     # The largest first: a long fit that comes last would leave the other processes idle.
     wanted = sorted((name for name in places if name not in left), key=lambda name: -len(places[name]))
-    everything = np.arange(len(train)), np.arange(len(test))
-    task = task_of(steps_of(make(derived(seed, WHOLE))), train, None)
-    rows = Rows(task, train.inputs, train.columns, train.labels, test.columns)
     none = np.zeros(0, np.intp)
-    found: dict[str, Fitted] = {}
-    with shared(rows, jobs) as data, progress("models of segments", len(wanted) + 1) as bar:
-        tasks = [(make, data, WHOLE, *everything, derived(seed, WHOLE))]
-        tasks += [(make, data, name, places[name], tested.get(name, none), derived(seed, name)) for name in wanted]
-        for place, fitted in each(fit, tasks, jobs):
-            found[tasks[place][2]] = fitted
-            tell(tasks[place][2])
-            bar.advance(note=tasks[place][2])
+    tasks = [_Task(WHOLE, np.arange(len(train)), np.arange(len(test)))]
+    tasks += [_Task(name, places[name], tested.get(name, none)) for name in wanted]
+    kind = task_of(steps_of(make(derived(seed, WHOLE))), train, task)
+    rows = Rows(kind, train.inputs, train.columns, train.labels, test.columns, tolerance)
+    where, before = workers or Processes(jobs), {} if kept is None else kept
+    found = _fitted(make, rows, tasks, seed, where, before, tell)
     whole = found[WHOLE]
     if whole.model is None:
         raise ModelError(f"the model of all rows, which answers for what is in no segment: {whole.error}")
@@ -112,7 +132,33 @@ def train_segments(
     )
 
 
-def fit(make: Make, data: Shared[Rows], segment: str, train: Places, test: Places, seed: int) -> Fitted:
+def _fitted(
+    make: Make,
+    rows: Rows,
+    tasks: Sequence[_Task],
+    seed: int,
+    workers: Workers,
+    kept: Kept,
+    tell: Callable[[str], None],
+) -> dict[str, Fitted]:
+    """What each task gave, now or before; only models are kept: why there is none is quickly found out again."""
+    found = {one.segment: before for one in tasks if (before := kept.get(one.segment)) is not None}
+    missing = [one for one in tasks if one.segment not in found]
+    if not missing:
+        return found
+    with workers.shared(rows) as data, progress("models of segments", len(missing)) as bar:
+        calls = [(make, data, one.segment, one.train, one.test, derived(seed, one.segment)) for one in missing]
+        for place, fitted in workers.each(fit, calls):
+            segment = missing[place].segment
+            found[segment] = fitted
+            if fitted.model is not None:
+                kept[segment] = fitted
+            tell(segment)
+            bar.advance(note=segment)
+    return found
+
+
+def fit(make: Make, data: Common[Rows], segment: str, train: Places, test: Places, seed: int) -> Fitted:
     """Fits, converts and proves the model of one segment. Runs in any process."""
     rows, started = data.get(), perf_counter()
     columns, tested = rows.train.iloc[train], rows.test.iloc[test]
@@ -121,9 +167,8 @@ def fit(make: Make, data: Shared[Rows], segment: str, train: Places, test: Place
         estimator.fit(columns, rows.labels[train])
         sample = tested if len(tested) else columns
         spread = np.linspace(0, len(sample) - 1, min(PROVEN_ROWS, len(sample))).astype(np.intp)
-        proven = prove(
-            estimator, export(estimator, rows.inputs, rows.task), rows.inputs, sample.iloc[spread], task=rows.task
-        )
+        content = export(estimator, rows.inputs, rows.task)
+        proven = prove(estimator, content, rows.inputs, sample.iloc[spread], task=rows.task, tolerance=rows.tolerance)
         answers = numbers(estimator, tested) if len(tested) else np.zeros(0)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is why another level answers for this segment
         return Fitted(None, np.zeros(0), f"{type(error).__name__}: {error}")
@@ -147,7 +192,8 @@ def _alike(fitted: Fitted, whole: SegmentModel) -> Fitted:
     return Fitted(None, np.zeros(0), f"it knows the classes {classes}, and the model of all rows {expected}")
 
 
-def _check(split: Split, levels: Sequence[str], min_rows: int, metrics: Sequence[str]) -> None:
+def check_partition(split: Split, levels: Sequence[str], min_rows: int, metrics: Sequence[str]) -> None:
+    """Raises ModelError where rows cannot be parted so, or measured so."""
     check_levels(levels, split.train.rows.columns)
     check_levels(levels, split.test.rows.columns)
     if min_rows < 1:

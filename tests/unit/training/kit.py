@@ -51,6 +51,25 @@ training = Training(
 )
 """
 
+_COUNTED = """
+def make(parameters, seed):
+    calls, interrupt = (Path(__file__).with_name(name) for name in ("calls", "interrupt"))
+    with calls.open("a") as file:
+        file.write("made ")
+    if interrupt.exists() and calls.read_text().count("made") == int(interrupt.read_text()):
+        raise KeyboardInterrupt
+    return made(parameters, seed)
+
+
+training = """
+PARTITIONED = (
+    SPECIFICATION.replace("def make(", "def made(")
+    .replace("ParquetRows, Training", "ParquetRows, Partition, Training")
+    .replace("\ntraining = ", _COUNTED)
+    .replace("seed=7,", 'seed=7,\n    segments=Partition(levels=("c",), min_rows=10, metrics=("roc_auc",), jobs=1),')
+)
+"""The same with a model for each c. Each call of make is counted in `calls`; that of `interrupt` is interrupted."""
+
 
 def rows(count: int = 120) -> pd.DataFrame:
     """Examples, a second after each other; the last quarter is the test."""
