@@ -31,7 +31,9 @@ _TEXTS: dict[str, Callable[[str], str]] = {
     "twice": lambda text: f"{text} {text}",
     "a dotted capital I in it": lambda text: text.replace("i", "İ"),
 }
-SAMPLED_VALUES = 200  # per column, to be tried one ulp up and down
+SAMPLED_VALUES, LEAST_SAMPLED = 200, 5  # per column, to be tried one ulp up and down
+SAMPLED_CELLS = 24_000_000
+"""Of rows for them, 192 MB: each has all columns, so a thousand columns with 200 values each would take 5 GB."""
 SAMPLED_STRINGS = 20
 LARGE = 1e6  # times what occurred
 BEYOND_NUMBERS = frozenset({"infinity", "minus infinity", "huge", "huge negative"})
@@ -48,12 +50,15 @@ class Change(NamedTuple):
 
 def rows(estimator: Any, inputs: Sequence[Tensor], occurred: pd.DataFrame) -> tuple[pd.DataFrame, list[Change]]:
     """Typed rows, each an occurred row with one column changed (the first one: with all), and the change of each."""
-    changes = [change for tensor in inputs for change in _changes(tensor, occurred)]
+    sampled = max(LEAST_SAMPLED, min(SAMPLED_VALUES, SAMPLED_CELLS // (3 * len(inputs) ** 2)))
+    changes = [change for tensor in inputs for change in _changes(tensor, occurred, sampled)]
     for name, values in beside_thresholds(estimator, inputs, occurred).items():
         changes += _neighbours("a threshold", name, values)
     base = occurred.iloc[np.arange(len(changes)) % len(occurred)].reset_index(drop=True)
-    for column in occurred.columns:
-        places = [place for place, change in enumerate(changes) if change.column == column]
+    changed: dict[str, list[int]] = {}
+    for place, change in enumerate(changes):
+        changed.setdefault(change.column, []).append(place)
+    for column, places in changed.items():
         values = base[column].to_numpy(copy=True)
         values[places] = [changes[place].value for place in places]
         base[column] = values
@@ -61,7 +66,7 @@ def rows(estimator: Any, inputs: Sequence[Tensor], occurred: pd.DataFrame) -> tu
     return pd.concat([empty, base], ignore_index=True), [Change("all missing", "", None), *changes]
 
 
-def _changes(tensor: Tensor, occurred: pd.DataFrame) -> list[Change]:
+def _changes(tensor: Tensor, occurred: pd.DataFrame, most: int) -> list[Change]:
     name = tensor.name
     if tensor.type == "BYTES":
         return [Change(kind, name, text) for kind, text in STRINGS.items()] + _texts(name, occurred[name])
@@ -86,7 +91,7 @@ def _changes(tensor: Tensor, occurred: pd.DataFrame) -> list[Change]:
         "zero": 0.0,
         "negative zero": -0.0,
     }
-    sampled = seen[np.linspace(0, len(seen) - 1, min(SAMPLED_VALUES, len(seen))).astype(int)]
+    sampled = seen[np.linspace(0, len(seen) - 1, min(most, len(seen))).astype(int)]
     return [Change(kind, name, dtype(value)) for kind, value in extremes.items()] + _neighbours(
         "a value", name, sampled
     )

@@ -20,6 +20,8 @@ CONVERSION: dict[str, str] = {
     "CatBoostRegressor": f"HistGradientBoostingRegressor, XGBoost or LightGBM: {_CATBOOST}",
     "NeuralNet": "MLPClassifier or MLPRegressor: PyTorch is not part of this library",
     "Module": "MLPClassifier or MLPRegressor: PyTorch is not part of this library",
+    "TransformedTargetRegressor": "the regressor alone, with the logarithm (or what else it is) as the label: it then "
+    "answers in that; or a loss of its own kind (HistGradientBoostingRegressor(loss='gamma'))",
     "FixedThresholdClassifier": "the classifier alone, with the threshold in the record (decision_threshold)",
     "TunedThresholdClassifierCV": "the classifier alone, with the threshold in the record (decision_threshold)",
     "VotingClassifier": "VotingClassifier(voting='soft', flatten_transform=False)",

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn.base import clone
@@ -10,8 +11,11 @@ from sklearn.pipeline import Pipeline as Steps
 
 from bighead.errors import ModelError
 from bighead.pipeline.branches import branches_of
+from bighead.pipeline.through import made_by
 
 Labels = npt.NDArray[Any] | None
+_EMPTY = "window shape cannot be larger"
+"""What gradient boosting says of a column without any value."""
 _NUMBERS_WANTED = ("could not convert", "non-numeric", "numeric data", "must be int, float")
 
 
@@ -21,12 +25,24 @@ def failed_fit(steps: Steps, columns: pd.DataFrame, labels: Labels, error: Excep
     for name, step in steps.steps[:-1]:
         if step is None or step == "passthrough":
             continue
+        fitted = clone(step)
         try:
-            rows = clone(step).fit_transform(rows, labels)
+            behind = fitted.fit_transform(rows, labels)
         except Exception as cause:  # noqa: BLE001  the estimator's own error is what is told
             return _failed_step(name, step, rows, labels, cause)
+        rows = _named(behind, fitted, rows)
     name, model = steps.steps[-1]
     return _told(name, model, _suspects(rows, str(error)), error)
+
+
+def _named(behind: Any, fitted: Any, before: Any) -> Any:
+    """What is behind a step with the names of its columns, where it tells them; as it is where it is sparse."""
+    if isinstance(behind, pd.DataFrame) or not isinstance(before, pd.DataFrame) or not isinstance(behind, np.ndarray):
+        return behind
+    names = [made.name for made in made_by(fitted, [str(name) for name in before.columns])]
+    if behind.shape[1:] != (len(names),):
+        return behind
+    return pd.DataFrame(behind, columns=names, index=before.index).infer_objects()
 
 
 def _failed_step(name: str, step: Any, rows: Any, labels: Labels, error: Exception) -> ModelError:
@@ -65,6 +81,8 @@ def _suspects(rows: Any, message: str) -> list[str]:
         return []
     if "NaN" in message:
         return [str(name) for name in rows.columns if rows[name].isna().any()]
+    if _EMPTY in message:
+        return [str(name) for name in rows.columns if rows[name].isna().all()]
     if any(part in message for part in _NUMBERS_WANTED):
         return [str(name) for name in rows.columns if not pd.api.types.is_numeric_dtype(rows[name].dtype)]
     return []
@@ -73,7 +91,9 @@ def _suspects(rows: Any, message: str) -> list[str]:
 def _told(name: str, step: Any, columns: list[str], error: Exception) -> ModelError:
     message = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
     advice = "; see scikit-learn's own error above"
-    if "NaN" in message:
+    if _EMPTY in message:
+        advice = "; leave out what is always missing: nothing can be learned of it"
+    elif "NaN" in message:
         advice = "; impute the missing values before it (SimpleImputer), or use a model that takes them"
     elif any(part in message for part in _NUMBERS_WANTED):
         advice = "; encode text before it (OrdinalEncoder, OneHotEncoder)"

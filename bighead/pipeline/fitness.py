@@ -24,7 +24,14 @@ _FEW = 20
 
 def check_estimator(estimator: Any) -> None:
     """Raises ModelError where nothing could predict, or a step holds a function without a name."""
+    if isinstance(estimator, type):
+        raise ModelError(
+            f"the estimator is the class {estimator.__name__} itself; make one: {estimator.__name__}() with its "
+            "parameters"
+        )
     steps = estimator.steps if isinstance(estimator, Steps) else [("model", estimator)]
+    if not steps:
+        raise ModelError("the pipeline has no steps; its last one has to be an estimator with `fit` and `predict`")
     name, last = steps[-1]
     for what in ("fit", "predict"):
         if not hasattr(last, what):
@@ -53,15 +60,15 @@ def task_of(steps: Steps, rows: TrainingSet, given: Task | None) -> Task:
     return task
 
 
-def check_rows(rows: TrainingSet) -> None:
-    """Raises ModelError for a column that holds values of several kinds, or infinite ones."""
+def checked_columns(rows: TrainingSet) -> pd.DataFrame:
+    """The inputs in their types; raises ModelError for one that holds values of several kinds, or infinite ones."""
     for tensor in rows.inputs:
-        if tensor.name not in rows.rows.columns:
-            raise ModelError(f"the training set {rows.name!r} lacks its input {tensor.name!r}")
-        values = rows.rows[tensor.name]
-        _check_one_kind(rows.name, f"column {tensor.name!r}", values)
-        if tensor.type in FLOATS and pd.api.types.is_float_dtype(values.dtype):
-            _check_finite(rows.name, f"column {tensor.name!r}", values)
+        _check_one_kind(rows.name, f"column {tensor.name!r}", rows.rows[tensor.name])
+    typed = rows.columns
+    for tensor in rows.inputs:
+        if tensor.type in FLOATS:
+            _check_finite(rows.name, f"column {tensor.name!r}", typed[tensor.name])
+    return typed
 
 
 def _found_task(steps: Steps, rows: TrainingSet) -> Task:

@@ -62,8 +62,8 @@ def check_estimator(estimator: Any, task: Task) -> None:
         isinstance(one, str | int | np.integer) for one in classes
     ):
         raise ModelError(
-            f"the classes are {classes}; a served label is a whole number or a string: train with the labels 0, 1 .. "
-            "as integers, or with names"
+            f"the classes are {', '.join(map(str, classes[:5]))}; a served label is a whole number or a string: train "
+            "with the labels 0, 1 .. as integers, or with names"
         )
 
 

@@ -42,6 +42,11 @@ def by_time(rows: TrainingSet, test_from_ms: int, test_to_ms: int | None = None)
     """
     if not rows.time:
         raise ModelError(f"the training set {rows.name!r} names no time; give its column, or split at random")
+    for name, at_ms in (("test_from_ms", test_from_ms), ("test_to_ms", test_to_ms)):
+        if not isinstance(at_ms, int | float | np.number | None):
+            raise ModelError(
+                f"{name} is {at_ms!r}; expected milliseconds since the epoch, UTC: bighead.times.time_ms('2026-11-01')"
+            )
     asked = rows.rows[rows.time].to_numpy()
     known = rows.rows[rows.known].to_numpy() if rows.known else asked
     end = np.inf if test_to_ms is None else test_to_ms

@@ -41,6 +41,7 @@ DATATYPES: dict[str, Datatype] = {
     "BYTES": Datatype(np.object_, StringTensorType, ""),
 }
 FLOATS = ("FP64", "FP32")
+_INT64 = (-(2.0**63), 2.0**63)
 
 
 def feature(name: str, datatype: str = "FP64") -> Tensor:
@@ -54,7 +55,13 @@ def request(name: str, datatype: str = "FP64") -> Tensor:
 
 
 def check_inputs(inputs: Sequence[Tensor]) -> None:
-    """Raises ModelError for an empty list, a name that is there twice or one that an output has."""
+    """Raises ModelError for an empty list, what is no column, and names: none, there twice, or like an output's."""
+    other = next((one for one in inputs if not isinstance(one, Tensor)), None)
+    if other is not None:
+        raise ModelError(
+            f"{other!r} is no input; expected request(...) for what a request brings and feature(...) for what the "
+            "platform looks up, such as feature('delay') or request('carrier', 'BYTES')"
+        )
     names = [tensor.name for tensor in inputs]
     if not names:
         raise ModelError("a model has no input; expected at least one column")
@@ -83,6 +90,8 @@ def json_values(typed: pd.DataFrame, place: int) -> dict[str, Any]:
 
 
 def _column(name: str, datatype: str, source: Literal["feature", "request"]) -> Tensor:
+    if not isinstance(name, str) or not name:
+        raise ModelError(f"an input is called {name!r}; expected a text: rows.columns = [f'x{{i}}' for i in ...]")
     if datatype not in DATATYPES:
         raise ModelError(f"column {name!r} has the datatype {datatype!r}; expected one of {', '.join(DATATYPES)}")
     return Tensor(name=name, type=datatype, source=source)
@@ -96,12 +105,36 @@ def _cast(tensor: Tensor, values: pd.Series) -> pd.Series:
             f"column {tensor.name!r} is {tensor.type}, which cannot be missing, and is null in {missing} of "
             f"{len(values)} rows; declare it FP64"
         )
+    _check_kept(tensor, values)
     try:
         if tensor.type == "BYTES":
             return _texts(values).astype(np.object_).where(values.notna(), datatype.missing)
         return values.astype(datatype.dtype)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ModelError(f"column {tensor.name!r} does not hold {tensor.type}: {error}") from error
+
+
+def _check_kept(tensor: Tensor, values: pd.Series) -> None:
+    """Raises ModelError where the type would make something else of the values, without a word: 1.5 is no INT64."""
+    kind = values.dtype.kind
+    other: npt.NDArray[np.bool_] | None = None
+    if kind in "mM" and tensor.type != "BYTES":
+        raise ModelError(
+            f"column {tensor.name!r} is {tensor.type} and holds {values.dtype}; make numbers of dates, whose unit is "
+            "then plain, for example hours since another time"
+        )
+    if tensor.type == "INT64" and kind == "O" and infer_dtype(values) in ("floating", "mixed-integer-float"):
+        values, kind = values.astype(np.float64), "f"
+    if tensor.type == "INT64" and kind in "fu":
+        other = ((values % 1 != 0) | (values < _INT64[0]) | (values >= _INT64[1])).to_numpy(bool)
+    elif tensor.type == "BOOL" and kind != "b":
+        other = (~values.isin([0, 1])).to_numpy(bool)
+    if other is not None and other.any():
+        raise ModelError(
+            f"column {tensor.name!r} does not hold {tensor.type}: it is {values[other].tolist()[0]!r} in the row "
+            f"{values.index[other][0]}, as one of {int(other.sum())} of {len(values)} rows; declare it in the type "
+            "of its values"
+        )
 
 
 def _texts(values: pd.Series) -> pd.Series:

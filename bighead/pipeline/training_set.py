@@ -15,6 +15,7 @@ from bighead.errors import ModelError
 from bighead.events.types import Tensor
 from bighead.notebook import display
 from bighead.pipeline.tensors import check_inputs, frame
+from bighead.times import FIRST_MS, LAST_MS
 
 _FIRST = 4
 
@@ -77,20 +78,37 @@ class TrainingSet(display.Displayed):
 
     def __post_init__(self) -> None:
         check_inputs(self.inputs)
-        if self.rows.empty:
-            raise ModelError(f"the training set {self.name!r} has no rows; check its time range and filters")
-        named = {"label": self.label, "time": self.time, "known": self.known}
-        given = [*named.items(), *(("entities", column) for column in self.entities)]
-        absent = [f"{what} {column!r}" for what, column in given if column and column not in self.rows.columns]
-        if absent:
+        if not isinstance(self.rows, pd.DataFrame):
             raise ModelError(
-                f"the training set {self.name!r} lacks its {', '.join(absent)}; it has {', '.join(self.rows.columns)}"
+                f"the rows of {self.name!r} are {type(self.rows).__name__}; expected a pandas DataFrame, whose columns "
+                "have names"
             )
+        if not len(self.rows):
+            raise ModelError(f"the training set {self.name!r} has no rows; check its time range and filters")
+        self._check_columns()
+        for what, column in (("time", self.time), ("known", self.known)):
+            if column:
+                _check_times(f"the {what} {column!r} of {self.name!r}", self.rows[column])
         unlabelled = int(self.rows[self.label].isna().sum()) if self.label else 0
         if unlabelled:
             raise ModelError(
                 f"the label {self.label!r} of {self.name!r} is null in {unlabelled} of {len(self.rows)} rows; leave "
                 "out those whose outcome is not known"
+            )
+
+    def _check_columns(self) -> None:
+        named = {"label": self.label, "time": self.time, "known": self.known}
+        parts = {"input": [tensor.name for tensor in self.inputs], "entities": self.entities}
+        given = [*named.items(), *((what, column) for what, columns in parts.items() for column in columns)]
+        absent = [f"{what} {column!r}" for what, column in given if column and column not in self.rows.columns]
+        if absent:
+            has = ", ".join(map(str, self.rows.columns))
+            raise ModelError(f"the training set {self.name!r} lacks its {', '.join(absent)}; it has {has}")
+        repeated = set(self.rows.columns[self.rows.columns.duplicated()]) & {column for _, column in given}
+        if repeated:
+            raise ModelError(
+                f"the rows of {self.name!r} have several columns called {', '.join(map(repr, sorted(repeated)))}; "
+                "rename or drop all but one: rows.loc[:, ~rows.columns.duplicated()]"
             )
 
     def __len__(self) -> int:
@@ -144,11 +162,31 @@ class TrainingSet(display.Displayed):
         )
 
 
+def _check_times(what: str, times: pd.Series) -> None:
+    """Raises ModelError for anything but numbers, none missing, that a calendar has as milliseconds."""
+    expected = "expected milliseconds since the epoch, UTC"
+    if not pd.api.types.is_numeric_dtype(times.dtype) or pd.api.types.is_bool_dtype(times.dtype):
+        dates = "pd.to_datetime(rows[...], utc=True).dt.as_unit('ms').astype('int64')"
+        raise ModelError(f"{what} is {times.dtype}; {expected}: {dates} makes them of dates")
+    missing = int(times.isna().sum())
+    if missing:
+        raise ModelError(f"{what} is null in {missing} of {len(times)} rows; leave out those, or fill them in")
+    beyond = times[(times < FIRST_MS) | (times > LAST_MS)]
+    if len(beyond):
+        raise ModelError(f"{what} is {beyond.iloc[0]} in the row {beyond.index[0]}; {expected}, to the year 9999")
+
+
 def _labels(labels: npt.NDArray[Any]) -> str:
     values, counts = np.unique(labels.astype(str) if labels.dtype == np.object_ else labels, return_counts=True)
     if len(values) <= 5:
-        return ", ".join(f"{value}: {count / len(labels):.1%}" for value, count in zip(values, counts, strict=True))
+        return ", ".join(f"{value}: {_share(count, len(labels))}" for value, count in zip(values, counts, strict=True))
     return f"{len(values)} values" if labels.dtype == np.object_ else f"mean {number(float(labels.mean()))}"
+
+
+def _share(count: int, rows: int) -> str:
+    """In percent, where so few or so many would be 0.0% or 100.0% as a number of rows."""
+    told = f"{count / rows:.1%}"
+    return f"{count:,} of {rows:,}" if told in ("0.0%", "100.0%") and count < rows else told
 
 
 def _day(at_ms: Any) -> str:
@@ -158,4 +196,4 @@ def _day(at_ms: Any) -> str:
 def _cell(value: Any) -> str:
     if pd.isna(value):
         return "–"
-    return number(float(value)) if isinstance(value, int | float | np.number) else str(value)
+    return number(float(value)) if isinstance(value, float | np.floating) else str(value)

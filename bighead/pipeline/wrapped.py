@@ -19,7 +19,7 @@ from bighead.notebook import display
 from bighead.notebook.progress import progress
 from bighead.pipeline.export import export
 from bighead.pipeline.failed_fit import failed_fit
-from bighead.pipeline.fitness import check_estimator, check_rows, task_of
+from bighead.pipeline.fitness import check_estimator, checked_columns, task_of
 from bighead.pipeline.foreign import Foreign
 from bighead.pipeline.lineage import ColumnLineage, lineage_of
 from bighead.pipeline.parity import ProvenModel, prove
@@ -48,10 +48,14 @@ class Pipeline:
 
     def fit(self, rows: TrainingSet) -> "FittedPipeline":
         """The pipeline, fitted. Raises ModelError that names the step, and the column, that does not go."""
+        if not isinstance(rows, TrainingSet):
+            raise ModelError(
+                f"fit takes a TrainingSet and received {type(rows).__name__}; give it split.train, or the frame with "
+                "its label as TrainingSet(name=..., rows=frame, inputs=..., label=...)"
+            )
         steps = clone(steps_of(self.estimator))
         task = task_of(steps, rows, self.task)
-        check_rows(rows)
-        columns = rows.columns
+        columns = checked_columns(rows)
         labels = rows.labels if rows.label else None
         try:
             with progress(f"fitting {type(steps[-1]).__name__} to {len(rows):,} rows of {rows.name}"):
@@ -116,7 +120,13 @@ class FittedPipeline(display.Displayed):
 
     def typed(self, rows: Rows) -> pd.DataFrame:
         """The inputs of `rows` in order and in their types; ModelError where one is absent or holds something else."""
-        return frame(self.inputs, rows.rows if isinstance(rows, TrainingSet) else rows)
+        given = rows.rows if isinstance(rows, TrainingSet) else rows
+        if not isinstance(given, pd.DataFrame):
+            raise ModelError(
+                f"the rows are {type(given).__name__}; expected a DataFrame, or a TrainingSet, with the columns "
+                f"{', '.join(self.columns)}"
+            )
+        return frame(self.inputs, given)
 
     def predict(self, rows: Rows) -> Values:
         """One answer for each row: class, value, cluster, or 1 and -1 (an outlier)."""

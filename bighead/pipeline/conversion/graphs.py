@@ -55,7 +55,19 @@ def _convert(pipeline: Pipeline, types: Mapping[str, str]) -> onnx.ModelProto:
             options=_options(pipeline),
             target_opset={"": OPSET, "ai.onnx.ml": SKL2ONNX_ML_OPSET},
         )
+    _name_inputs(model.graph, list(types))
     return model
+
+
+def _name_inputs(graph: onnx.GraphProto, names: Sequence[str]) -> None:
+    """Gives the inputs, which are in order, their own names: skl2onnx makes identifiers of them ('a b' is a_b)."""
+    new = {value.name: name for value, name in zip(graph.input, names, strict=True) if value.name != name}
+    taken = {name for node in graph.node for name in node.output}
+    new |= {name: old for old, name in new.items() if name in taken}  # what has the name gets the other one
+    for values in [part for node in graph.node for part in (node.input, node.output)]:
+        values[:] = [new.get(name, name) for name in values]
+    for value in (*graph.input, *graph.output):
+        value.name = new.get(value.name, value.name)
 
 
 def _cast_inputs(model: onnx.ModelProto, types: Mapping[str, str]) -> None:

@@ -59,7 +59,8 @@ def regression_charts(actual: Values, predicted: Values) -> dict[str, Chart]:
     low, high = np.quantile(residual, [0.005, 0.995])
     counts, edges = np.histogram(np.clip(residual, low, high), bins=_BINS, range=(low, high if high > low else low + 1))
     chosen = np.linspace(0, len(actual) - 1, min(_SHOWN, len(actual))).astype(int)
-    note = f"Mean absolute error {mean_absolute_error(actual, predicted):.4g}, R² {r2_score(actual, predicted):.4g}."
+    explained = f", R² {r2_score(actual, predicted):.4g}" if len(np.unique(actual)) > 1 else ""
+    note = f"Mean absolute error {mean_absolute_error(actual, predicted):.4g}{explained}."
     return {
         "residuals": HistogramChart(
             title="Residuals",

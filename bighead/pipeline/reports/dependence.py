@@ -22,8 +22,9 @@ def dependence(model: FittedPipeline, rows: pd.DataFrame, name: str) -> Chart | 
     grid = _grid(rows[name])
     if len(grid) < 2:
         return None
-    # scikit-learn takes no whole numbers here, for a grid between them would be cut; ours is of values that there are.
-    columns = rows.astype(dict.fromkeys(rows.select_dtypes("integer").columns, np.float64))
+    # scikit-learn takes no whole numbers and truth values here, for a grid between them would be cut; ours is of values
+    # that there are.
+    columns = rows.astype(dict.fromkeys(rows.select_dtypes(["integer", "bool"]).columns, np.float64))
     found = partial_dependence(
         model.estimator,
         columns,

@@ -23,7 +23,7 @@ from bighead.notebook import display
 from bighead.notebook.progress import progress
 from bighead.pipeline.reports.answers import Answers, answers_of
 from bighead.pipeline.reports.baselines import Beside, baselines_of
-from bighead.pipeline.reports.bootstrap import FEW_UNITS, Resampling, Units, units_of
+from bighead.pipeline.reports.bootstrap import FEW_UNITS, ROWS, Resampling, Units, units_of
 from bighead.pipeline.reports.charts import binary_charts, multiclass_charts, regression_charts
 from bighead.pipeline.reports.costs import Costs, threshold_by_cost
 from bighead.pipeline.reports.measured import Found, Judged, differences, measures
@@ -73,7 +73,8 @@ class Evaluation(display.Displayed):
 
     @property
     def _title(self) -> str:
-        return f"Evaluation: {self.report.task} on {self.report.rows:,} rows"
+        rows = "1 row" if self.report.rows == 1 else f"{self.report.rows:,} rows"
+        return f"Evaluation: {self.report.task.replace('_', ' ')} on {rows}"
 
 
 @progress("evaluation")
@@ -214,7 +215,8 @@ def _notes(model: FittedPipeline, split: Split, units: Units, slices: Sequence[s
             "intervals are too narrow."
         )
     if units.count < 2:
-        notes.append(f"All rows are of one of the {units.what}, so there is no interval.")
+        alone = "The test has one row" if units.what == ROWS else f"All rows are of one of the {units.what}"
+        notes.append(f"{alone}, so there is no interval.")
     elif units.count < FEW_UNITS:
         notes.append(f"There are {units.count} {units.what}: intervals of so few are rough.")
     if slices is None and len(model.inputs) > MOST_COLUMNS:

@@ -88,7 +88,8 @@ def explain(
     """
     if model.task not in JUDGED:
         raise ModelError(f"a model for {model.task} has no labels that importance could be measured by")
-    few, measured, score = _evenly(split.test, shuffled_rows), *_score(model)
+    few = _evenly(split.test, shuffled_rows)
+    measured, score = _score(model, few.labels)
     # On few rows two threads mostly wait for each other.
     with threadpool_limits(1, user_api="openmp"), progress("feature report", 5) as bar:
         found = importance(model.estimator, few.columns, few.labels, score, repeats, seed)
@@ -121,13 +122,13 @@ def _together(
     return {"mean": mean, "std": spread}
 
 
-def _score(model: FittedPipeline) -> tuple[str, Score]:
-    """What importance is measured by, the larger the better, and its name."""
+def _score(model: FittedPipeline, labels: Values) -> tuple[str, Score]:
+    """What importance is measured by, the larger the better, and its name. One class alone has no AUC."""
     if model.task is Task.REGRESSION:
         return "Mean absolute error", lambda one, rows, actual: -float(mean_absolute_error(actual, one.predict(rows)))
     if not hasattr(model.estimator, "predict_proba"):
         return "Accuracy", lambda one, rows, actual: float(accuracy_score(actual, one.predict(rows)))
-    if model.task is Task.MULTICLASS:
+    if model.task is Task.MULTICLASS or len(np.unique(labels)) < 2:
         classes = list(model.classes)
         return "Log loss", lambda one, rows, actual: -float(log_loss(actual, one.predict_proba(rows), labels=classes))
     positive = model.classes[1]

@@ -133,6 +133,19 @@ def test_inputs_that_say_the_same_are_joined_by_scipys_rank_correlation() -> Non
     assert clusters(pd.DataFrame({"a": [1.0, 1.0], "b": [1.0, 2.0]})) == []
 
 
+def test_truth_values_have_a_dependence_and_a_test_of_one_class_an_importance() -> None:
+    table = rows().rows.assign(windy=rows().rows.gusts > 0)
+    inputs = (request("windy", "BOOL"), feature("noise"))
+    split = at_random(TrainingSet(name="flights", rows=table, inputs=inputs, label="late"), 0.3, seed=1)
+    one = Split(split.train, split.test.only(split.test.labels == 1), "")
+    model = Pipeline(HistGradientBoostingClassifier(max_iter=5, random_state=1)).fit(split.train)
+    found = explain(model, one, repeats=1, depended=2)
+    drawn = {feature["name"]: feature["dependence"] for feature in found.document["features"]}
+    assert [point[0] for point in drawn["windy"]["series"][0]["points"]] == [0, 1]
+    assert found.facts.measured.startswith("Log loss lost when shuffled")
+    assert found.importances["windy"][0] > found.importances["noise"][0]
+
+
 def test_drift_is_told_by_input() -> None:
     model, split = fitted("two classes")
     rows = split.test.rows.assign(noise=split.test.rows.noise + 3)

@@ -23,10 +23,15 @@ def training_set(**options: Any) -> TrainingSet:
             "late": [True, False] * 5,
             "asked_ms": np.arange(ROWS) * 10,
             "known_ms": np.arange(ROWS) * 10 + 15,
+            "day": pd.date_range("2026-01-01", periods=ROWS, tz="UTC"),
+            "beyond": np.full(ROWS, 4_000_000_000_000_000_000),
         }
     )
     given = {"name": "flights", "rows": rows, "inputs": INPUTS, "label": "late"} | options
     return TrainingSet(**given)
+
+
+TWICE = pd.DataFrame([["AA", 1.0, 2.0, 1]], columns=["carrier", "delay", "delay", "late"])
 
 
 def asked(part: TrainingSet) -> list[int]:
@@ -51,12 +56,85 @@ def test_the_columns_are_typed_and_in_order_and_truth_is_one() -> None:
         ({"label": "delay"}, "the label 'delay' of 'flights' is null in 5 of 10 rows; leave out those"),
         ({"inputs": ()}, "a model has no input"),
         ({"inputs": (feature("delay"), feature("delay"))}, r"inputs \['delay'\] are named twice"),
+        ({"inputs": ("delay",)}, r"'delay' is no input; expected request\(...\)"),
+        ({"inputs": (feature("gone"),)}, "'flights' lacks its input 'gone'; it has carrier, delay"),
+        ({"rows": np.zeros((2, 2))}, "the rows of 'flights' are ndarray; expected a pandas DataFrame"),
+        ({"rows": TWICE}, "the rows of 'flights' have several columns called 'delay'; rename or drop"),
+        (
+            {"time": "day"},
+            r"the time 'day' of 'flights' is datetime64.*dt.as_unit\('ms'\).astype\('int64'\) makes them",
+        ),
+        ({"known": "delay"}, "the known 'delay' of 'flights' is null in 5 of 10 rows"),
+        ({"time": "beyond"}, "the time 'beyond' of 'flights' is 4000000000000000000 in the row 0; expected milli"),
     ],
-    ids=["no rows", "no label", "no time", "null label", "no inputs", "named twice"],
+    ids=[
+        "no rows",
+        "no label",
+        "no time",
+        "null label",
+        "no inputs",
+        "named twice",
+        "a name as input",
+        "no such input",
+        "no frame",
+        "columns of one name",
+        "dates as times",
+        "null time",
+        "nanoseconds as time",
+    ],
 )
 def test_what_is_wrong_is_named(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ModelError, match=message):
         training_set(**options)
+
+
+@pytest.mark.parametrize(
+    ("datatype", "values", "received"),
+    [
+        ("INT64", [1.0, 5.5], "5.5 in the row 1, as one of 1 of 2 rows"),
+        ("INT64", np.array([1, 5.5], object), "5.5 in the row 1"),
+        ("INT64", np.array([1, 2**63 + 5], np.uint64), f"{2**63 + 5} in the row 1"),
+        ("INT64", np.array([1, 2**70], object), "too large"),
+        ("BOOL", ["True", "False"], "'True' in the row 0"),
+        ("BOOL", [1, 2], "2 in the row 1"),
+    ],
+    ids=["fractions", "fractions as objects", "beyond 64 bits", "far beyond", "words of truth", "counts"],
+)
+def test_a_type_that_would_change_the_values_is_refused(datatype: str, values: Any, received: str) -> None:
+    rows = pd.DataFrame({"x": values, "y": [0, 1]})
+    made = TrainingSet(name="r", rows=rows, inputs=(request("x", datatype),), label="y")
+    with pytest.raises(ModelError, match=f"column 'x' does not hold {datatype}: .*{received}"):
+        _ = made.columns
+
+
+@pytest.mark.parametrize(("datatype", "values"), [("INT64", [2.0**53, -3.0]), ("BOOL", [1.0, 0.0]), ("INT64", [2, 3])])
+def test_a_type_that_keeps_the_values_is_taken(datatype: str, values: list[float]) -> None:
+    rows = pd.DataFrame({"x": values, "y": [0, 1]})
+    made = TrainingSet(name="r", rows=rows, inputs=(request("x", datatype),), label="y")
+    assert made.columns.x.tolist() == values
+
+
+@pytest.mark.parametrize("datatype", ["FP64", "INT64", "BOOL"])
+def test_dates_are_no_numbers_of_an_unknown_unit(datatype: str) -> None:
+    with pytest.raises(ModelError, match=f"column 'day' is {datatype} and holds datetime64"):
+        _ = training_set(inputs=(request("day", datatype),)).columns
+
+
+def test_a_column_has_a_name_of_letters() -> None:
+    with pytest.raises(ModelError, match="an input is called 0; expected a text"):
+        request(0)  # type: ignore[arg-type]  # what a frame of an array has for names
+
+
+def test_whole_numbers_are_shown_as_they_are_and_rare_classes_as_rows() -> None:
+    rows = pd.DataFrame({"id": 2**53 + 1 + np.arange(4_000), "y": np.arange(4_000) == 0})
+    made = TrainingSet(name="r", rows=rows, inputs=(request("id", "INT64"),), label="y")
+    assert "9007199254740993" in str(made)
+    assert "label y (0: 3,999 of 4,000, 1: 1 of 4,000)" in made.describe()
+
+
+def test_a_split_is_at_a_number_of_milliseconds() -> None:
+    with pytest.raises(ModelError, match=r"test_from_ms is '2026-01-01'; expected milliseconds .*time_ms"):
+        by_time(training_set(time="asked_ms"), "2026-01-01")  # type: ignore[arg-type]
 
 
 def test_a_set_without_a_label_has_no_labels() -> None:

@@ -3,17 +3,18 @@
 from typing import Any
 
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
 from sklearn.cluster import DBSCAN, KMeans
 from sklearn.compose import ColumnTransformer, make_column_selector
-from sklearn.ensemble import HistGradientBoostingClassifier, IsolationForest
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor, IsolationForest
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import Pipeline as Steps
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
 
 from bighead.errors import ModelError
-from bighead.pipeline import Pipeline, Task, TrainingSet, feature, request
+from bighead.pipeline import Pipeline, Task, TrainingSet, adversarial, at_random, feature, request
 
 ROWS = 120
 INPUTS = (request("carrier", "BYTES"), request("hour"), feature("delay"))
@@ -133,11 +134,14 @@ HOLES = np.where(np.arange(ROWS) == 4, np.nan, 1.0)
             r"column 'carrier' of 'flights' holds values of several types: str .'AA'., i",
         ),
         (training_set(delay=INFINITE), "column 'delay' of 'flights' is infinite in 1 of 120 rows, first in the row 4"),
-        (training_set().with_inputs((feature("gone"),)), "the training set 'flights' lacks its input 'gone'"),
+        (
+            training_set(delay=INFINITE.astype(object)),
+            "column 'delay' of 'flights' is infinite in 1 of 120 rows, first in the row 4",
+        ),
         (training_set(late=np.array(["no", 1] * (ROWS // 2), object)), "label 'late' of 'flights' holds values of sev"),
         (labelled(""), "binary_classification needs labels|cannot be told without a label"),
     ],
-    ids=["one class", "mixed", "infinite", "absent", "mixed label", "no label"],
+    ids=["one class", "mixed", "infinite", "infinite object", "mixed label", "no label"],
 )
 def test_rows_that_cannot_teach_are_refused_by_name(rows: TrainingSet, message: str) -> None:
     with pytest.raises(ModelError, match=message):
@@ -174,8 +178,10 @@ def test_two_classes_are_not_three() -> None:
             ),
             r"the step 'columns' holds a lambda \(columns__x__func\)",
         ),
+        (LogisticRegression, r"the estimator is the class LogisticRegression itself; make one: LogisticRegression\(\)"),
+        (Steps([]), "the pipeline has no steps"),
     ],
-    ids=["transformer", "cannot answer new rows", "lambda", "lambda below"],
+    ids=["transformer", "cannot answer new rows", "lambda", "lambda below", "a class", "no steps"],
 )
 def test_an_estimator_that_cannot_become_a_model_is_refused_before_it_is_fitted(estimator: Any, message: str) -> None:
     with pytest.raises(ModelError, match=message):
@@ -211,6 +217,16 @@ def test_an_estimator_that_cannot_become_a_model_is_refused_before_it_is_fitted(
             r"the step 'model' \(LogisticRegression\) fails on the column 'delay': Input X contains NaN; impute",
         ),
         (
+            Steps([("scale", StandardScaler()), ("model", LogisticRegression())]),
+            numbers(training_set(delay=HOLES)),
+            r"the step 'model' \(LogisticRegression\) fails on the column 'delay': Input X contains NaN; impute",
+        ),
+        (
+            Steps([("model", HistGradientBoostingClassifier())]),
+            numbers(training_set(delay=np.nan)),
+            r"the step 'model' \(HistGradientBoostingClassifier\) fails on the column 'delay': .*always missing",
+        ),
+        (
             Steps([("model", LogisticRegression())]),
             training_set(),
             r"the step 'model' \(LogisticRegression\) fails on the column 'carrier': could not convert",
@@ -221,8 +237,44 @@ def test_an_estimator_that_cannot_become_a_model_is_refused_before_it_is_fitted(
             r"the step 'encode' \(OneHotEncoder\) fails on the column 'carrier': Found unknown categories",
         ),
     ],
-    ids=["step", "branch", "selector", "missing", "text", "unknown category"],
+    ids=["step", "branch", "selector", "missing", "missing behind", "always missing", "text", "unknown category"],
 )
 def test_a_fit_that_fails_names_the_step_and_the_column(steps: Steps, rows: TrainingSet, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         Pipeline(steps).fit(rows)
+
+
+def test_what_is_no_training_set_is_refused_by_its_type() -> None:
+    rows, pipeline = numbers(training_set()), Pipeline(LogisticRegression())
+    with pytest.raises(ModelError, match=r"fit takes a TrainingSet and received Split; give it split.train"):
+        pipeline.fit(at_random(rows, seed=1))  # type: ignore[arg-type]
+    with pytest.raises(
+        ModelError, match=r"the rows are ndarray; expected a DataFrame, .* with the columns hour, delay"
+    ):
+        pipeline.fit(rows).predict(rows.columns.to_numpy())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("sepal length (cm)", "sepal_length__cm_"), ("variable", "label1"), ("größe", '0<x> "y"')],
+    ids=["as in iris", "as the converter's own", "no identifiers"],
+)
+def test_columns_keep_their_names_in_onnx_whatever_they_are(names: tuple[str, str]) -> None:
+    made = training_set().rows.rename(columns=dict(zip(("hour", "delay"), names, strict=True)))
+    inputs = tuple(map(request, names))
+    rows = TrainingSet(name="flights", rows=made, inputs=inputs, label="minutes")
+    scaled = ColumnTransformer([("scaled", StandardScaler(), [names[0]])], remainder="passthrough")
+    steps = Steps([("fill", scaled), ("model", HistGradientBoostingRegressor(max_iter=3, random_state=0))])
+    model = Pipeline(steps).fit(rows).prove(rows.only(np.arange(ROWS) < 30))
+    assert tuple(value.name for value in onnx.load_from_string(model.content).graph.input) == names
+    assert model.parity.max_abs_diff <= model.parity.tolerance
+
+
+def test_rows_made_to_hurt_of_many_columns_fit_into_memory() -> None:
+    wide = pd.DataFrame(np.random.default_rng(1).normal(size=(210, 300)))
+    wide.columns = [f"x{place}" for place in range(300)]
+    hurtful, changes = adversarial.rows(LinearRegression(), tuple(map(request, wide.columns)), wide)
+    assert len(changes) == len(hurtful) == 1 + 300 * (10 + 3 * 88)
+    assert np.isnan(hurtful.x7[1 + 7 * 274])
+    assert hurtful.x8[1 + 7 * 274] == wide.x8[7 * 274 % 210]
+    assert {change.column for change in changes[1 + 7 * 274 : 1 + 8 * 274]} == {"x7"}
