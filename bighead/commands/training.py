@@ -33,13 +33,13 @@ def command(specification: Path, register: bool, deploy: bool, local: bool, reas
       bighead train spec.py --local
       bighead train spec.py --deploy --reason "October is in"
     """
-    from bighead.training.running import Wanted, train
-    from bighead.training.specification import load_specification
-
     if local and (register or deploy):
         raise click.UsageError("--local trains without a platform; a model is registered on one: leave --local out")
     if (register or deploy) and not reason:
         raise click.UsageError("--register and --deploy need --reason: why; it is kept with the version")
+    from bighead.training.running import Wanted, train
+    from bighead.training.specification import load_specification
+
     settings = config.load()
     sink = run_sink(settings, "bighead/train", local=local)
     try:
