@@ -1,14 +1,17 @@
 """How much of one model is worked on at once: a bound that refuses early, and threads that no other model uses."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 
 from bighead.errors import Overloaded
 from serving.batching import Batches
 
 MOST_IN_FLIGHT = 256
 """Requests of one model between their arrival and their answer. Beyond it waiting costs more than asking again."""
+MOST_EXPLANATIONS = 8
+"""Requests for explanations of one model, the one that is worked on and those that wait for it."""
 THREADS = 2
 
 
@@ -21,6 +24,8 @@ class Gate:
         self.pool = Batches(ThreadPoolExecutor(THREADS, thread_name_prefix=f"inference-{model}"), THREADS)
         self._model = model
         self._most = most
+        self._explanations = 0
+        self._explaining = asyncio.Lock()
 
     @contextmanager
     def entered(self) -> Iterator["Gate"]:
@@ -36,6 +41,26 @@ class Gate:
             yield self
         finally:
             self.in_flight -= 1
+
+    @asynccontextmanager
+    async def explaining(self) -> AsyncIterator["Gate"]:
+        """The turn of an explanation: one at a time, so that a thread is left to predictions.
+
+        Few may wait for it, so that they leave room to predictions too; raises Overloaded where there are too many.
+        """
+        if self._explanations >= MOST_EXPLANATIONS:
+            self.refused += 1
+            raise Overloaded(
+                f"model {self._model!r} has {self._explanations} requests for explanations in flight, as many as it "
+                "may; try again after a moment, with growing pauses"
+            )
+        self._explanations += 1
+        try:
+            with self.entered():
+                async with self._explaining:
+                    yield self
+        finally:
+            self._explanations -= 1
 
 
 class Gates:

@@ -22,6 +22,7 @@ from bighead.config import split_address
 from bighead.errors import BigheadError, ConfigError, InvalidInput
 from serving import messages, rows
 from serving.codes import Code, code, details
+from serving.explaining import PERMUTATIONS
 from serving.listening import connected, stop_listening
 from serving.observing import REQUEST_ID, Observer, ended, identify, shown
 from serving.predictor import Predictor
@@ -207,6 +208,18 @@ class _Methods:
         )
         return rows.answer_of(request, answer)
 
+    async def explain(self, request: prediction_pb2.ExplainRequest, context: Context) -> Message:
+        explained = await self._predictor.explain(
+            request.model,
+            messages.asked(request),
+            messages.entities_of(request),
+            request.permutations if request.HasField("permutations") else PERMUTATIONS,
+            request.as_of_ms if request.HasField("as_of_ms") else None,
+            context.time_remaining(),
+            messages.segment_of(request),
+        )
+        return messages.explain_response(explained)
+
     async def predict_stream(self, request: prediction_pb2.PredictStreamRequest, context: Context) -> Message:
         identify(request.id)
         match request.WhichOneof("request"):
@@ -247,6 +260,7 @@ def handlers(predictor: Predictor) -> tuple[grpc.GenericRpcHandler, ...]:
         PREDICTION: {
             "Predict": (prediction_pb2.PredictRequest, methods.predict),
             "PredictRows": (prediction_pb2.PredictRowsRequest, methods.predict_rows),
+            "Explain": (prediction_pb2.ExplainRequest, methods.explain),
         },
         FEATURES: {"GetFeatures": (features_pb2.GetFeaturesRequest, methods.get_features)},
     }

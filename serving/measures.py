@@ -25,11 +25,13 @@ MOST_LATENCIES = 20_000
 class VersionMeasures:
     """One version: `answers` are requests with an answer, `failures` those that ended by the server's or the model's
     fault and not the caller's, `predictions` the rows that were answered. `buckets`: answers by latency, up to each of
-    `BOUNDS_US` and beyond the last. `latencies_us`: since the last report."""
+    `BOUNDS_US` and beyond the last. `latencies_us`: since the last report. `explanations`: rows that were explained,
+    which are in none of the others: by those a roll-out is judged."""
 
     answers: int = 0
     failures: int = 0
     predictions: int = 0
+    explanations: int = 0
     total_us: int = 0
     buckets: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_US) + 1))
     latencies_us: list[int] = field(default_factory=list)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Container, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from bighead.client.proto import features_pb2, prediction_pb2, value_pb2
 from bighead.client.proto import inference_pb2 as pb
@@ -15,10 +15,12 @@ from bighead.inference.datatypes import DTYPES, Array
 from bighead.inference.model import LoadedModel
 from bighead.inference.signature import MAX_ROWS, Column, Value
 from serving.answers import Answer, Entity, Given, Inference
+from serving.explaining import Explained
 from serving.measures import Measures, VersionMeasures
 from serving.snapshot import Served, Snapshot, Wanted
 from serving.tensors import CONTENTS, check_name, from_contents, from_raw, to_contents, to_raw
 
+Asking: TypeAlias = "prediction_pb2.PredictRequest | prediction_pb2.PredictRowsRequest | prediction_pb2.ExplainRequest"
 PLATFORM = "onnx_onnxruntime"
 EXTENSIONS = ("binary_tensor_data", "model_configuration", "model_repository(index)", "parameters", "statistics")
 READY = "READY"
@@ -57,7 +59,7 @@ def given_of(request: pb.ModelInferRequest) -> Given:
     return value
 
 
-def segment_of(request: prediction_pb2.PredictRequest | prediction_pb2.PredictRowsRequest) -> Given:
+def segment_of(request: Asking) -> Given:
     """What a request for predictions says of its segment."""
     return lambda key: read(request.segment[key]) if key in request.segment else None
 
@@ -76,8 +78,8 @@ def sooner(timeout_us: object, remaining_s: float | None) -> float | None:
     return timeout_us / 1e6 if remaining_s is None else min(timeout_us / 1e6, remaining_s)
 
 
-def asked(request: prediction_pb2.PredictRequest | prediction_pb2.PredictRowsRequest) -> Wanted:
-    """The version or label that a request for predictions names."""
+def asked(request: Asking) -> Wanted:
+    """The version or label that a request for predictions or explanations names."""
     if not request.HasField("version"):
         return request.label or None
     if request.label:
@@ -222,7 +224,7 @@ def _statistics(loaded: LoadedModel, counted: VersionMeasures) -> pb.ModelStatis
     return stats
 
 
-def entities_of(request: prediction_pb2.PredictRequest) -> list[Entity]:
+def entities_of(request: prediction_pb2.PredictRequest | prediction_pb2.ExplainRequest) -> list[Entity]:
     """The entities of a request."""
     return [Entity(values_of(entity.keys), values_of(entity.inputs)) for entity in request.entities]
 
@@ -251,8 +253,39 @@ def predict_response(answer: Answer, *, explain: bool) -> prediction_pb2.Predict
             place = len(response.predictions) - 1
             prediction.version, prediction.arm = answer.versions[place], answer.arms[place]
         for name, value in outputs.items():
-            write(prediction.outputs[name], value.decode("utf-8", "replace") if isinstance(value, bytes) else value)
+            write(prediction.outputs[name], _plain(value))
         _fill(prediction.features, row, names)
+    return response
+
+
+def explain_response(explained: Explained) -> prediction_pb2.ExplainResponse:
+    """The answer to a request for explanations."""
+    response = prediction_pb2.ExplainResponse(
+        model=explained.model,
+        as_of_ms=explained.as_of_ms,
+        feature_epochs=explained.feature_epochs,
+        seed=explained.seed,
+    )
+    for one in explained.explanations:
+        message = response.explanations.add(
+            version=one.version,
+            arm=one.arm,
+            permutations=one.permutations,
+            background_rows=one.background_rows,
+            statuses={name: _STATUSES[status] for name, status in one.statuses.items()},
+        )
+        for target, values in ((message.inputs, one.inputs), (message.outputs, one.outputs)):
+            for name, value in values.items():
+                write(target[name], _plain(value))
+        for name, output in one.explained.items():
+            message.explained[name].CopyFrom(
+                prediction_pb2.ExplainResponse.OutputExplanation(
+                    answer=output.answer,
+                    base=output.base,
+                    contributions=output.contributions,
+                    standard_errors=output.standard_errors,
+                )
+            )
     return response
 
 
@@ -265,6 +298,11 @@ def features_response(join: str, as_of_ms: int, rows: Sequence[FeatureRow]) -> f
     for row in rows:
         _fill(response.vectors.add(), row, names)
     return response
+
+
+def _plain(value: Any) -> Any:
+    """Texts of a model that are bytes, as text."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def _fill(vector: FeatureVector, row: FeatureRow, names: Sequence[str]) -> None:

@@ -31,14 +31,16 @@ class ServerCollector(Collector):
     def _answers(self) -> Iterator[Metric]:
         requests = CounterMetricFamily("bighead_requests", "Requests by how they ended.", labels=(*_VERSION, "outcome"))
         rows = CounterMetricFamily("bighead_predictions", "Rows that were answered.", labels=_VERSION)
+        explained = CounterMetricFamily("bighead_explanations", "Rows that were explained.", labels=_VERSION)
         seconds = HistogramMetricFamily("bighead_request_seconds", "Time from request to answer.", labels=_VERSION)
         for (model, version), counts in list(self._predictor.measures.versions.items()):
             labels = [model, str(version)]
             requests.add_metric([*labels, "answered"], counts.answers)
             requests.add_metric([*labels, "failed"], counts.failures)
             rows.add_metric(labels, counts.predictions)
+            explained.add_metric(labels, counts.explanations)
             seconds.add_metric(labels, _cumulative(counts.buckets), counts.total_us / 1e6)
-        yield from (requests, rows, seconds)
+        yield from (requests, rows, explained, seconds)
 
     def _models(self) -> Iterator[Metric]:
         live = GaugeMetricFamily("bighead_live_version", "The version that is live.", labels=["model"])

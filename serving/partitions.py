@@ -3,6 +3,7 @@
 Pure; knows no transport, store or log.
 """
 
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,10 +13,10 @@ import numpy as np
 
 from bighead.errors import ModelError
 from bighead.inference.datatypes import Array
-from bighead.inference.signature import MAX_ROWS
+from bighead.inference.signature import MAX_ROWS, Value
 from bighead.registry.segments import candidates
 from bighead.registry.state import Segments
-from serving.answers import Answer, Entity, Part
+from serving.answers import Answer, Entity, Given, Part, canonical_entity
 from serving.snapshot import Resolved, Served, Snapshot, Wanted
 
 T = TypeVar("T")
@@ -57,6 +58,25 @@ def parts_of(
     return parts if len(parts) > 1 else [Part(parts[0].found)]
 
 
+def entity_parts(
+    snapshot: Snapshot, model: str, wanted: Wanted, entities: Sequence[Entity], given: Given
+) -> list[Part]:
+    """The same for entities. given: what the request says of the segment where they do not."""
+    return parts_of(
+        snapshot,
+        model,
+        wanted,
+        lambda: len(entities),
+        lambda row, key: either(_value(entities[row], key), given, key),
+        lambda row, key: _unit(entities[row : row + 1], key),
+    )
+
+
+def either(value: object, given: Given, key: str) -> object:
+    """The value of a row, or what the request as a whole says where it has none."""
+    return given(key) if value is None else value
+
+
 def version_of(parts: Sequence[Part]) -> int:
     """The version that answers a request; 0 where several do."""
     return parts[0].found.model.version if len(parts) == 1 else 0
@@ -84,20 +104,20 @@ def joined(parts: Sequence[Part], answers: Sequence[Answer], entities: Sequence[
         feature_epochs={group: epoch for answer in answers for group, epoch in answer.feature_epochs.items()},
         entities=entities,
         ids=ids,
-        features=_in_order(parts, [answer.features for answer in answers]),
-        outputs=_in_order(parts, [answer.outputs for answer in answers]),
+        features=in_order(parts, [answer.features for answer in answers]),
+        outputs=in_order(parts, [answer.outputs for answer in answers]),
         latency_us={stage: max(answer.latency_us[stage] for answer in answers) for stage in stages},
-        versions=_in_order(parts, [[answer.version] * len(answer.ids) for answer in answers]),
-        arms=_in_order(parts, [[answer.arm] * len(answer.ids) for answer in answers]),
+        versions=in_order(parts, [[answer.version] * len(answer.ids) for answer in answers]),
+        arms=in_order(parts, [[answer.arm] * len(answer.ids) for answer in answers]),
     )
 
 
-def _in_order(parts: Sequence[Part], answers: Sequence[Sequence[T]]) -> list[T]:
+def in_order(parts: Sequence[Part], answers: Sequence[Sequence[T]]) -> list[T]:
     """What the parts answered, row by row as the request had them."""
     placed = {
         row: item
         for part, answered in zip(parts, answers, strict=True)
-        for row, item in zip(part.rows or (), answered, strict=True)
+        for row, item in zip(range(len(answered)) if part.rows is None else part.rows, answered, strict=True)
     }
     return [placed[row] for row in range(len(placed))]
 
@@ -146,6 +166,19 @@ def picked(items: Sequence[T], part: Part) -> Sequence[T]:
 def taken(tensors: Mapping[str, Array], part: Part) -> Mapping[str, Array]:
     """The part's rows of the tensors."""
     return tensors if part.rows is None else {name: array[list(part.rows)] for name, array in tensors.items()}
+
+
+def _value(entity: Entity, key: str) -> Value:
+    return entity.keys.get(key, entity.inputs.get(key))
+
+
+def _unit(entities: Sequence[Entity], key: str | None) -> str:
+    """The value of the key that traffic is divided by; without it the whole entity, and without keys a new unit."""
+    first = entities[0] if entities else Entity({}, {})
+    value = None if key is None else _value(first, key)
+    if value is not None:
+        return str(value)
+    return canonical_entity(first.keys) if first.keys else uuid.uuid4().hex
 
 
 def _chosen(served: Served, segments: Segments, value_of: Callable[[str], object]) -> _Choice:

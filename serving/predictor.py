@@ -17,16 +17,20 @@ from bighead.errors import DeadlineExceeded, DefinitionError, InvalidInput, NotR
 from bighead.features.plan import FeatureRow
 from bighead.inference.datatypes import Array
 from bighead.inference.model import LoadedModel
-from bighead.inference.signature import MAX_ROWS, Row, Value, output_rows
+from bighead.inference.signature import MAX_ROWS, Row, output_rows
 from serving.admission import Gate, Gates
-from serving.answers import Answer, Entity, Given, Inference, Part, canonical_entity
+from serving.answers import Answer, Entity, Given, Inference, Part
 from serving.batching import Batches
+from serving.explaining import PERMUTATIONS, Computed, Explained, check_cost, explained
 from serving.measures import Measures
 from serving.observing import Observer
 from serving.partitions import (
     arm_of,
     arrays_in_order,
     cell,
+    either,
+    entity_parts,
+    in_order,
     joined,
     parts_of,
     picked,
@@ -116,7 +120,7 @@ class Predictor:
                 model,
                 wanted,
                 lambda: rows_of(tensors),
-                lambda row, key: _either(cell(tensors, row, key), given, key),
+                lambda row, key: either(cell(tensors, row, key), given, key),
                 lambda row, key: unit if unit is not None else uuid.uuid4().hex,
             )
             self.observer.chosen(model, version_of(parts), arm_of(parts))
@@ -160,14 +164,7 @@ class Predictor:
         now_ms, expiry, snapshot = self._clock_ms(), _expiry(deadline_s), self.snapshot
         at_ms = now_ms if as_of_ms is None else as_of_ms
         with self._gate(snapshot, model).entered() as gate:
-            parts = parts_of(
-                snapshot,
-                model,
-                wanted,
-                lambda: len(entities),
-                lambda row, key: _either(_value(entities[row], key), given, key),
-                lambda row, key: _unit(entities[row : row + 1], key),
-            )
+            parts = entity_parts(snapshot, model, wanted, entities, given)
             ids = [uuid.uuid4().hex for _ in entities]
             self.observer.chosen(model, version_of(parts), arm_of(parts), ids[0] if ids else None)
             jobs = [_job(part, entities, at_ms, now_ms, expiry) for part in parts]
@@ -178,6 +175,35 @@ class Predictor:
         for part, job, answer in zip(parts, jobs, answers, strict=True):
             self._keep(part, job, answer)
         return whole
+
+    async def explain(
+        self,
+        model: str,
+        wanted: Wanted,
+        entities: Sequence[Entity],
+        permutations: int = PERMUTATIONS,
+        as_of_ms: int | None = None,
+        deadline_s: float | None = None,
+        given: Given = _nothing,
+    ) -> Explained:
+        """What each input adds to the answers that `predict` would give; logs no prediction, and no shadow sees it."""
+        now_ms, expiry, snapshot = self._clock_ms(), _expiry(deadline_s), self.snapshot
+        at_ms = now_ms if as_of_ms is None else as_of_ms
+        gate = self._gate(snapshot, model)
+        parts = entity_parts(snapshot, model, wanted, entities, given)
+        check_cost(parts, len(entities), permutations)
+        self.observer.chosen(model, version_of(parts), arm_of(parts))
+        epochs: dict[str, int] = {}
+        explanations = []
+        async with gate.explaining():
+            for part in parts:
+                job = _job(part, entities, at_ms, now_ms, expiry)
+                computed = await self._computed(job, gate.pool)
+                with self.observer.stage("explanation", model=model, version=job.model.version):
+                    explanations.append(await explained(computed, job.arm, permutations, expiry, gate.pool))
+                self.measures.of(model, job.model.version).explanations += len(job.entities)
+                epochs |= computed.features[0].epochs
+        return Explained(model, at_ms, epochs, in_order(parts, explanations))
 
     async def _measured(self, job: _Job, ids: Sequence[str], pool: Batches) -> Answer:
         measures = self.measures.of(job.model.name, job.model.version)
@@ -207,18 +233,9 @@ class Predictor:
         self, job: _Job, ids: Sequence[str], pool: Batches, known: Sequence[FeatureRow] | None = None
     ) -> Answer:
         started, loaded, entities = perf_counter_ns(), job.model, job.entities
-        try:
-            _check_request(entities, job.as_of_ms)
-            taken = self._request_columns(loaded)
-            loaded.signature.check_inputs([entity.inputs for entity in entities], taken)
-            left = [{**_some(entity.inputs, taken), **entity.keys} for entity in entities]
-            rows = known if known is not None else await self._features(loaded, left, job.as_of_ms, job.expiry)
-            fetched = perf_counter_ns()
-            tensors = loaded.signature.tensors([row.values for row in rows], [entity.inputs for entity in entities])
-            arrays = await self._run(loaded, tensors, len(entities), job.expiry, pool, inline=not job.shadow)
-        except InvalidInput as error:
-            raise InvalidInput(f"{_named(loaded)}: {error}") from error
-        outputs = output_rows(loaded.signature.outputs, arrays, len(entities))
+        computed = await self._computed(job, pool, known)
+        rows = computed.features
+        outputs = output_rows(loaded.signature.outputs, computed.arrays, len(entities))
         ended = perf_counter_ns()
         return Answer(
             model=loaded.name,
@@ -235,12 +252,28 @@ class Predictor:
             features=rows,
             outputs=outputs,
             latency_us={
-                "features": (fetched - started) // 1000,
-                "model": (ended - fetched) // 1000,
+                "features": (computed.fetched - started) // 1000,
+                "model": (ended - computed.fetched) // 1000,
                 "total": (ended - started) // 1000,
             },
             traceparent=self.observer.traceparent(),
         )
+
+    async def _computed(self, job: _Job, pool: Batches, known: Sequence[FeatureRow] | None = None) -> Computed:
+        """Checks the entities, reads their features where they are not known, and runs the model."""
+        loaded, entities = job.model, job.entities
+        try:
+            _check_request(entities, job.as_of_ms)
+            taken = self._request_columns(loaded)
+            loaded.signature.check_inputs([entity.inputs for entity in entities], taken)
+            left = [{**_some(entity.inputs, taken), **entity.keys} for entity in entities]
+            rows = known if known is not None else await self._features(loaded, left, job.as_of_ms, job.expiry)
+            fetched = perf_counter_ns()
+            tensors = loaded.signature.tensors([row.values for row in rows], [entity.inputs for entity in entities])
+            arrays = await self._run(loaded, tensors, len(entities), job.expiry, pool, inline=not job.shadow)
+        except InvalidInput as error:
+            raise InvalidInput(f"{_named(loaded)}: {error}") from error
+        return Computed(loaded, entities, rows, tensors, arrays, fetched)
 
     async def features(
         self, join: str, entities: Sequence[Row], as_of_ms: int | None = None, deadline_s: float | None = None
@@ -318,23 +351,6 @@ async def _all(asked: Sequence[Awaitable[T]]) -> list[T]:
 def _job(part: Part, entities: Sequence[Entity], at_ms: int, now_ms: int, expiry: int | None) -> _Job:
     found = part.found
     return _Job(found.model, found.arm, found.why, False, picked(entities, part), at_ms, now_ms, expiry)
-
-
-def _either(value: object, given: Given, key: str) -> object:
-    return given(key) if value is None else value
-
-
-def _value(entity: Entity, key: str) -> Value:
-    return entity.keys.get(key, entity.inputs.get(key))
-
-
-def _unit(entities: Sequence[Entity], key: str | None) -> str:
-    """The value of the key that traffic is divided by; without it the whole entity, and without keys a new unit."""
-    first = entities[0] if entities else Entity({}, {})
-    value = None if key is None else _value(first, key)
-    if value is not None:
-        return str(value)
-    return canonical_entity(first.keys) if first.keys else uuid.uuid4().hex
 
 
 def _some(row: Row, names: frozenset[str]) -> Row:

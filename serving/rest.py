@@ -1,10 +1,11 @@
-"""REST: `/predict` and `/features` by entity keys, and the HTTP form of the Open Inference Protocol.
+"""REST: `/predict`, `/explain` and `/features` by entity keys, and the HTTP form of the Open Inference Protocol.
 
 Translates only; errors take their HTTP codes from the table that gRPC uses.
 """
 
 import logging
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -17,11 +18,13 @@ from bighead.errors import BigheadError, InvalidInput
 from serving import rest_inference
 from serving.answers import Answer, Entity
 from serving.codes import code, details
+from serving.explaining import PERMUTATIONS
 from serving.http_body import Bounded, Json, problems
 from serving.metrics_page import CONTENT_TYPE
 from serving.observed_http import ObservedRequests
 from serving.observing import REQUEST_ID, shown
 from serving.predictor import Predictor
+from serving.snapshot import Wanted
 
 _log = logging.getLogger(__name__)
 Scalar = StrictBool | StrictInt | StrictFloat | StrictStr | None
@@ -49,6 +52,18 @@ class PredictBody(_Body):
     label: StrictStr | None = None
     explain: StrictBool = False
     entities: list[EntityBody]
+    as_of_ms: StrictInt | None = None
+    segment: dict[str, Scalar] = {}
+
+
+class ExplainBody(_Body):
+    """A request for what each input adds to the answers. What it shares with one for predictions is the same there."""
+
+    model: StrictStr
+    version: StrictInt | None = None
+    label: StrictStr | None = None
+    entities: list[EntityBody]
+    permutations: StrictInt = PERMUTATIONS
     as_of_ms: StrictInt | None = None
     segment: dict[str, Scalar] = {}
 
@@ -95,12 +110,17 @@ def build(predictor: Predictor, metrics: Callable[[], bytes] | None = None) -> F
 
     @app.post("/predict")
     async def predict(body: PredictBody) -> Response:
-        entities = [Entity(entity.keys, entity.inputs) for entity in body.entities]
-        if body.version is not None and body.label is not None:
-            raise InvalidInput(f"received version {body.version} and label {body.label!r}; expected one of them")
-        wanted = body.version if body.version is not None else body.label
-        answer = await predictor.predict(body.model, wanted, entities, body.as_of_ms, given=body.segment.get)
+        given = body.segment.get
+        answer = await predictor.predict(body.model, _wanted(body), _entities(body), body.as_of_ms, given=given)
         return Json(_predictions(answer, body.explain))
+
+    @app.post("/explain")
+    async def explain(body: ExplainBody) -> Response:
+        given = body.segment.get
+        explained = await predictor.explain(
+            body.model, _wanted(body), _entities(body), body.permutations, body.as_of_ms, given=given
+        )
+        return Json(asdict(explained))
 
     @app.post("/features", response_model=FeaturesAnswer, tags=["features"])
     async def features(body: FeaturesBody) -> Response:
@@ -118,6 +138,16 @@ def build(predictor: Predictor, metrics: Callable[[], bytes] | None = None) -> F
 
     rest_inference.add(app, predictor)
     return app
+
+
+def _wanted(body: PredictBody | ExplainBody) -> Wanted:
+    if body.version is not None and body.label is not None:
+        raise InvalidInput(f"received version {body.version} and label {body.label!r}; expected one of them")
+    return body.version if body.version is not None else body.label
+
+
+def _entities(body: PredictBody | ExplainBody) -> list[Entity]:
+    return [Entity(entity.keys, entity.inputs) for entity in body.entities]
 
 
 def _predictions(answer: Answer, explain: bool) -> dict[str, object]:

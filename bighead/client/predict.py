@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from bighead.client.proto.prediction_pb2 import PredictRequest, PredictResponse
+from bighead.client.proto.prediction_pb2 import ExplainRequest, PredictRequest, PredictResponse
 from bighead.client.proto.value_pb2 import FeatureStatus
 from bighead.client.rpc import OPEN, AsyncClient, Client, Method, Security
 from bighead.client.values import Row, Value, fill, read
@@ -95,16 +95,23 @@ def _request(
     as_of_ms: int | None,
     segment: Row,
 ) -> PredictRequest:
+    request = PredictRequest(model=model, version=version, as_of_ms=as_of_ms)
+    fill_entities(request, entities, inputs)
+    fill(request.segment, segment)
+    return request
+
+
+def fill_entities(
+    request: PredictRequest | ExplainRequest, entities: Sequence[Row], inputs: Sequence[Row] | None
+) -> None:
+    """Adds the entities to a request; raises InvalidInput where inputs are not one row for each."""
     given: Sequence[Row] = [{}] * len(entities) if inputs is None else inputs
     if len(given) != len(entities):
         raise InvalidInput(f"inputs: received {len(given)} rows; expected {len(entities)}, one for each entity")
-    request = PredictRequest(model=model, version=version, as_of_ms=as_of_ms)
     for keys, columns in zip(entities, given, strict=True):
         entity = request.entities.add()
         fill(entity.keys, keys)
         fill(entity.inputs, columns)
-    fill(request.segment, segment)
-    return request
 
 
 def _answer(response: PredictResponse) -> Predictions:

@@ -66,14 +66,14 @@ def command(specification: Path, **asked: Any) -> None:
 
 def carry_out(settings: Settings, path: Path, asked: Asked, workers: "Workers | None" = None) -> None:
     """Trains and says what came of it. workers: where the models of segments are fitted, None: on this machine."""
-    from bighead.training.running import Wanted, train
-    from bighead.training.specification import load_specification
-
     register = asked.register or asked.deploy
     if asked.local and register:
         raise click.UsageError("--local trains without a platform; a model is registered on one: leave --local out")
     if register and not asked.reason:
         raise click.UsageError("--register and --deploy need --reason: why; it is kept with the version")
+    from bighead.training.running import Wanted, train
+    from bighead.training.specification import load_specification
+
     sink = run_sink(settings, "bighead/train", local=asked.local)
     try:
         secret = signing_key() if register else None

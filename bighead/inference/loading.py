@@ -145,7 +145,7 @@ def prove(name: str, version: int, path: Path, record: ModelRecord, steps: Steps
         one_s = _warm(tensors, run)
         inline_rows = min(_MAX_INLINE_ROWS, int(_INLINE_S / one_s))
         together = ALONE if inline_rows else batch_rows(signature, tensors, run, one_s)  # what is quick never waits
-    return LoadedModel(name, version, signature, record.join, run, inline_rows, batch_rows=together)
+    return LoadedModel(name, version, signature, record.join, run, inline_rows, tensors, batch_rows=together)
 
 
 def _load(

@@ -11,8 +11,9 @@ from bighead.inference.signature import Signature
 class LoadedModel:
     """A proven version in memory. Up to `inline_rows` it is run on the event loop: a thread hop would cost more.
 
-    memory_bytes: what its trial took; 0 where it had none. batch_rows: up to so many rows of several requests may be
-    run together, and it pays; 1 where they may not, or it does not.
+    golden: the inputs of the rows that it was proven by; explanations have them as their background. memory_bytes: what
+    its trial took; 0 where it had none. batch_rows: up to so many rows of several requests may be run together, and it
+    pays; 1 where they may not, or it does not.
     """
 
     name: str
@@ -21,5 +22,6 @@ class LoadedModel:
     join: str | None
     run: Callable[[Mapping[str, Array]], list[Array]]
     inline_rows: int
+    golden: Mapping[str, Array]
     memory_bytes: int = 0
     batch_rows: int = 1

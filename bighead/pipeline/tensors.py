@@ -90,8 +90,8 @@ def _column(name: str, datatype: str, source: Literal["feature", "request"]) -> 
 
 def _cast(tensor: Tensor, values: pd.Series) -> pd.Series:
     datatype = DATATYPES[tensor.type]
-    missing = int(values.isna().sum())
-    if datatype.missing is None and missing:
+    missing = int(values.isna().sum()) if datatype.missing is None else 0
+    if missing:
         raise ModelError(
             f"column {tensor.name!r} is {tensor.type}, which cannot be missing, and is null in {missing} of "
             f"{len(values)} rows; declare it FP64"

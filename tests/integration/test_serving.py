@@ -17,6 +17,7 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from bighead import health
+from bighead.client.explain import ExplanationClient
 from bighead.client.feature_values import MAX_ENTITIES, AsyncFeaturesClient, FeaturesClient
 from bighead.client.predict import AsyncPredictionClient, PredictionClient
 from bighead.config import Settings
@@ -151,7 +152,8 @@ def check_reflection(address: str) -> None:
         services = set(database.get_services())
         assert {"inference.GRPCInferenceService", "bighead.v1.Prediction", "bighead.v1.Features"} <= services
         described = database.FindFileContainingSymbol("bighead.v1.Prediction")
-        assert [method.name for method in described.service[0].method] == ["Predict", "PredictRows", "PredictStream"]
+        methods = [method.name for method in described.service[0].method]
+        assert methods == ["Predict", "PredictRows", "PredictStream", "Explain"]
         assert database.FindFileContainingSymbol("inference.ModelInferRequest").name == "inference.proto"
 
 
@@ -282,6 +284,13 @@ def test_features_are_fetched_logged_and_honest_about_a_store_that_is_gone(regis
         assert known.features["carrier_delay_last_k"] == [20, 5]
         assert known.features["carrier_delay_histogram_7d"] == {"20": 1, "5": 1}
         check_features(settings, as_of_ms, known.features)
+        with ExplanationClient(settings.grpc) as explanations:  # the log below has the two predictions alone
+            (one,) = explanations.explain(
+                "flights", [{"carrier": "UA"}], [{"hour": 1.0}], as_of_ms=as_of_ms
+            ).explanations
+        assert one.explained["score"].contributions == pytest.approx(
+            {"hour": 0.0} | {name: float(known.features[name]) - 1.0 for name in FEATURES}
+        )
         for keys in ({"origin": "EWR"}, {"carrier": 7}):
             with pytest.raises(InvalidInput, match="carrier"):
                 client.predict("flights", [keys], [{"hour": 1.0}])

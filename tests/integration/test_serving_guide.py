@@ -11,7 +11,7 @@ from tests.unit.serving.running import running
 GUIDE = (Path(__file__).parents[2] / "docs" / "serving.md").read_text()
 # The library's needs a registry and no server: test_batch_predictions runs it.
 EXAMPLES = re.findall(r"^```python\n(?!from bighead.inference )(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
-EXPECTED = ["[[2.0], [4.0]]", "1 {'y': 3.0}", "{'y': [2.0, 4.0, nan]}"]
+EXPECTED = ["[[2.0], [4.0]]", "1 {'y': 3.0}", "{'y': [2.0, 4.0, nan]}", "1 {'y': 5.0} 3.0 {'x': 2.0}"]
 
 
 def test_every_example_of_the_guide_runs(tmp_path: Path) -> None:

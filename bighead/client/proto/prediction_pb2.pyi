@@ -264,3 +264,121 @@ class PredictStreamResponse(_message.Message):
     rows: PredictRowsResponse
     refusal: PredictStreamResponse.Refusal
     def __init__(self, id: _Optional[str] = ..., entities: _Optional[_Union[PredictResponse, _Mapping]] = ..., rows: _Optional[_Union[PredictRowsResponse, _Mapping]] = ..., refusal: _Optional[_Union[PredictStreamResponse.Refusal, _Mapping]] = ...) -> None: ...
+
+class ExplainRequest(_message.Message):
+    __slots__ = ("model", "version", "label", "entities", "as_of_ms", "segment", "permutations")
+    class SegmentEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: _value_pb2.Value
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[_value_pb2.Value, _Mapping]] = ...) -> None: ...
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    ENTITIES_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_MS_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    PERMUTATIONS_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: int
+    label: str
+    entities: _containers.RepeatedCompositeFieldContainer[Entity]
+    as_of_ms: int
+    segment: _containers.MessageMap[str, _value_pb2.Value]
+    permutations: int
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., label: _Optional[str] = ..., entities: _Optional[_Iterable[_Union[Entity, _Mapping]]] = ..., as_of_ms: _Optional[int] = ..., segment: _Optional[_Mapping[str, _value_pb2.Value]] = ..., permutations: _Optional[int] = ...) -> None: ...
+
+class ExplainResponse(_message.Message):
+    __slots__ = ("model", "as_of_ms", "feature_epochs", "seed", "explanations")
+    class OutputExplanation(_message.Message):
+        __slots__ = ("answer", "base", "contributions", "standard_errors")
+        class ContributionsEntry(_message.Message):
+            __slots__ = ("key", "value")
+            KEY_FIELD_NUMBER: _ClassVar[int]
+            VALUE_FIELD_NUMBER: _ClassVar[int]
+            key: str
+            value: float
+            def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+        class StandardErrorsEntry(_message.Message):
+            __slots__ = ("key", "value")
+            KEY_FIELD_NUMBER: _ClassVar[int]
+            VALUE_FIELD_NUMBER: _ClassVar[int]
+            key: str
+            value: float
+            def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+        ANSWER_FIELD_NUMBER: _ClassVar[int]
+        BASE_FIELD_NUMBER: _ClassVar[int]
+        CONTRIBUTIONS_FIELD_NUMBER: _ClassVar[int]
+        STANDARD_ERRORS_FIELD_NUMBER: _ClassVar[int]
+        answer: float
+        base: float
+        contributions: _containers.ScalarMap[str, float]
+        standard_errors: _containers.ScalarMap[str, float]
+        def __init__(self, answer: _Optional[float] = ..., base: _Optional[float] = ..., contributions: _Optional[_Mapping[str, float]] = ..., standard_errors: _Optional[_Mapping[str, float]] = ...) -> None: ...
+    class EntityExplanation(_message.Message):
+        __slots__ = ("version", "arm", "inputs", "statuses", "outputs", "explained", "permutations", "background_rows")
+        class InputsEntry(_message.Message):
+            __slots__ = ("key", "value")
+            KEY_FIELD_NUMBER: _ClassVar[int]
+            VALUE_FIELD_NUMBER: _ClassVar[int]
+            key: str
+            value: _value_pb2.Value
+            def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[_value_pb2.Value, _Mapping]] = ...) -> None: ...
+        class StatusesEntry(_message.Message):
+            __slots__ = ("key", "value")
+            KEY_FIELD_NUMBER: _ClassVar[int]
+            VALUE_FIELD_NUMBER: _ClassVar[int]
+            key: str
+            value: _value_pb2.FeatureStatus
+            def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[_value_pb2.FeatureStatus, str]] = ...) -> None: ...
+        class OutputsEntry(_message.Message):
+            __slots__ = ("key", "value")
+            KEY_FIELD_NUMBER: _ClassVar[int]
+            VALUE_FIELD_NUMBER: _ClassVar[int]
+            key: str
+            value: _value_pb2.Value
+            def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[_value_pb2.Value, _Mapping]] = ...) -> None: ...
+        class ExplainedEntry(_message.Message):
+            __slots__ = ("key", "value")
+            KEY_FIELD_NUMBER: _ClassVar[int]
+            VALUE_FIELD_NUMBER: _ClassVar[int]
+            key: str
+            value: ExplainResponse.OutputExplanation
+            def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[ExplainResponse.OutputExplanation, _Mapping]] = ...) -> None: ...
+        VERSION_FIELD_NUMBER: _ClassVar[int]
+        ARM_FIELD_NUMBER: _ClassVar[int]
+        INPUTS_FIELD_NUMBER: _ClassVar[int]
+        STATUSES_FIELD_NUMBER: _ClassVar[int]
+        OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+        EXPLAINED_FIELD_NUMBER: _ClassVar[int]
+        PERMUTATIONS_FIELD_NUMBER: _ClassVar[int]
+        BACKGROUND_ROWS_FIELD_NUMBER: _ClassVar[int]
+        version: int
+        arm: str
+        inputs: _containers.MessageMap[str, _value_pb2.Value]
+        statuses: _containers.ScalarMap[str, _value_pb2.FeatureStatus]
+        outputs: _containers.MessageMap[str, _value_pb2.Value]
+        explained: _containers.MessageMap[str, ExplainResponse.OutputExplanation]
+        permutations: int
+        background_rows: int
+        def __init__(self, version: _Optional[int] = ..., arm: _Optional[str] = ..., inputs: _Optional[_Mapping[str, _value_pb2.Value]] = ..., statuses: _Optional[_Mapping[str, _value_pb2.FeatureStatus]] = ..., outputs: _Optional[_Mapping[str, _value_pb2.Value]] = ..., explained: _Optional[_Mapping[str, ExplainResponse.OutputExplanation]] = ..., permutations: _Optional[int] = ..., background_rows: _Optional[int] = ...) -> None: ...
+    class FeatureEpochsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_MS_FIELD_NUMBER: _ClassVar[int]
+    FEATURE_EPOCHS_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    EXPLANATIONS_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    as_of_ms: int
+    feature_epochs: _containers.ScalarMap[str, int]
+    seed: int
+    explanations: _containers.RepeatedCompositeFieldContainer[ExplainResponse.EntityExplanation]
+    def __init__(self, model: _Optional[str] = ..., as_of_ms: _Optional[int] = ..., feature_epochs: _Optional[_Mapping[str, int]] = ..., seed: _Optional[int] = ..., explanations: _Optional[_Iterable[_Union[ExplainResponse.EntityExplanation, _Mapping]]] = ...) -> None: ...

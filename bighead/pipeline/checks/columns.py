@@ -10,7 +10,7 @@ import pandas as pd
 from sklearn.compose import ColumnTransformer
 
 from bighead.pipeline.checks.finding import Seen, Severity, rule
-from bighead.pipeline.checks.inspected import Inspected
+from bighead.pipeline.checks.inspected import FIRST_ROWS, Inspected
 
 NEAR_CONSTANT = 0.999
 """Share of one value from which a column says next to nothing: on 1,000 rows one differs."""
@@ -23,8 +23,6 @@ UNSEEN = 0.02
 MANY_CATEGORIES = 0.5
 """Categories for each row from which a text is a name, not a kind; those of a small sample are few anyway."""
 FEW_CATEGORIES = 100
-FIRST_ROWS = 1_000
-"""Rows that are looked at before all are."""
 USUAL = 0.98
 """Share of one value in those rows below which it is not that of 99.9% of all: 0.98 of 1,000 is 19 errors away."""
 EXAMPLES = 3
@@ -43,7 +41,7 @@ def constant(seen: Inspected) -> Iterator[Seen]:
     """Every training row holds the same value, none of them missing."""
     for name in seen.names:
         values = seen.train_values(name)
-        if len(values) > 1 and bool((values == values[0]).all()) and not seen.missing(values[:1]).any():
+        if seen.one_value(name):
             yield Seen(f"is {seen.said(name, values[0])} in all {len(values)} training rows", (name,))
 
 
@@ -58,7 +56,7 @@ def nearly_constant(seen: Inspected) -> Iterator[Seen]:
     """More than 99.9% of the training rows, but not all of them, hold one value, or are missing."""
     for name in seen.names:
         values = seen.train_values(name)
-        missing = float(seen.missing(values).mean())
+        missing = seen.missing_share("train", name)
         if NEAR_CONSTANT < missing < 1:
             yield Seen(f"is missing in {missing:.2%} of the training rows", (name,))
             continue
@@ -83,7 +81,7 @@ def duplicated(seen: Inspected) -> Iterator[Seen]:
     alike: dict[bytes, list[str]] = {}
     for name in seen.names:
         values = seen.train_values(name)
-        if len(values) < 2 or bool((values == values[0]).all()) or bool(seen.missing(values).all()):
+        if len(values) < 2 or seen.one_value(name) or seen.missing_share("train", name) == 1:
             continue
         others = alike.setdefault(_digest(seen, name), [])
         same = [other for other in others if _same(seen, name, other)]
@@ -102,9 +100,8 @@ def duplicated(seen: Inspected) -> Iterator[Seen]:
 def all_missing(seen: Inspected) -> Iterator[Seen]:
     """Every training row is missing the value."""
     for name in seen.names:
-        values = seen.train_values(name)
-        if bool(seen.missing(values).all()):
-            yield Seen(f"is missing in all {len(values)} training rows", (name,))
+        if seen.missing_share("train", name) == 1:
+            yield Seen(f"is missing in all {len(seen.train)} training rows", (name,))
 
 
 @rule(
@@ -117,11 +114,11 @@ def all_missing(seen: Inspected) -> Iterator[Seen]:
 def missing_apart(seen: Inspected) -> Iterator[Seen]:
     """The shares of missing values differ by more than 20 points and by more than four standard errors."""
     for name in seen.names:
-        parts = (seen.missing(seen.train_values(name)), seen.missing(seen.test_values(name)))
-        train, test = (float(part.mean()) for part in parts)
-        error = np.sqrt(sum(share * (1 - share) / len(part) for share, part in zip((train, test), parts, strict=True)))
+        train, test = (seen.missing_share(part, name) for part in ("train", "test"))
+        counts = (len(seen.train), len(seen.test))
+        error = np.sqrt(sum(share * (1 - share) / count for share, count in zip((train, test), counts, strict=True)))
         # A share of 0 or 1 has no spread of its own: one row more or less is the least that it can be wrong by.
-        error = max(error, 1 / min(len(part) for part in parts))
+        error = max(error, 1 / min(counts))
         if abs(train - test) > max(MISSING_APART, SURE * error):
             yield Seen(f"is missing in {train:.1%} of the training rows and in {test:.1%} of the test's", (name,))
 
@@ -187,8 +184,9 @@ def unseen(seen: Inspected) -> Iterator[Seen]:
     for name in seen.names:
         if not seen.is_text(name):
             continue
-        test = seen.test_values(name)
-        unknown = test[~np.isin(test, np.unique(seen.train_values(name))) & (test >= 0)]
+        test, trained = seen.test_values(name), np.zeros(len(seen.texts(name)) + 1, np.bool_)
+        trained[seen.train_values(name)] = True
+        unknown = test[~trained[test] & (test >= 0)]
         if len(unknown) > UNSEEN * len(test):
             examples = ", ".join(seen.said(name, one) for one in pd.unique(unknown)[:EXAMPLES])
             yield Seen(

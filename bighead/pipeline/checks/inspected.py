@@ -24,6 +24,8 @@ SAMPLED = 10_000
 MOST_CLASSES = 20
 """Whole numbers with more distinct values than this are amounts, not classes, unless the estimator says otherwise."""
 SEED = 7
+FIRST_ROWS = 1_000
+"""Rows that are looked at before all are."""
 
 Kept = TypeVar("Kept")
 
@@ -85,6 +87,20 @@ class Inspected:
             return repr(self.texts(name)[int(value)]) if value >= 0 else "missing"
         return f"{float(value)!r}"
 
+    def missing_share(self, part: str, name: str) -> float:
+        """How many of an input's values are missing, as a share of the rows of "train" or "test"."""
+
+        def share() -> float:
+            return float(self.missing(self._known(part, name)).mean())
+
+        return self.once(f"missing {part} {name}", share)
+
+    def one_value(self, name: str) -> bool:
+        """Whether every training row holds the same value of an input, none of them missing."""
+        values = self.train_values(name)
+        first = values[:FIRST_ROWS] == values[:1]  # most columns have a second value here: the rest is not read
+        return bool(len(values) > 1 and first.all() and (values == values[0]).all() and not self.missing(values[:1])[0])
+
     def missing(self, values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         """Which values are missing: NaN, or the code of no text."""
         return np.asarray(values < 0 if values.dtype == np.int64 else np.isnan(values), np.bool_)
@@ -118,7 +134,7 @@ class Inspected:
         return np.asarray(pd.factorize(self.train.labels)[0], np.int64)
 
     def once(self, what: str, make: Callable[[], Kept]) -> Kept:
-        """What several checks of one module look at, made by the first."""
+        """What several checks look at, made by the first."""
         if what not in self._kept:
             self._kept[what] = make()
         kept: Kept = self._kept[what]

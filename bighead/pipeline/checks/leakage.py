@@ -12,7 +12,7 @@ import pandas as pd
 from sklearn.metrics import r2_score
 
 from bighead.pipeline.checks.finding import Seen, Severity, rule
-from bighead.pipeline.checks.inspected import Inspected
+from bighead.pipeline.checks.inspected import FIRST_ROWS, Inspected
 
 LEAST_ROWS = 50
 """Rows below which a column follows the label by chance too easily."""
@@ -21,8 +21,6 @@ TOO_GOOD = 0.99
 REST = 0.95
 """Where another column comes as near as this, the task may just be easy, and it is said without stopping."""
 BINS = 64
-FIRST_ROWS = 1_000
-"""Rows that are looked at before all are."""
 FEW_OF_CLASS = 10
 _EXACT = 1 - 1e-12
 """Squared correlation of two columns of which one is a multiple of the other plus a constant, but for rounding."""
@@ -122,11 +120,11 @@ def _copied(seen: Inspected, name: str) -> str:
 
 def _is_line(values: npt.NDArray[Any], target: npt.NDArray[Any]) -> bool:
     """Whether one is a multiple of the other plus a constant, wherever neither is missing, and nearly nothing is."""
-    target = target.astype(np.float64)
     return _all_on_a_line(values[:FIRST_ROWS], target[:FIRST_ROWS]) and _all_on_a_line(values, target)
 
 
 def _all_on_a_line(values: npt.NDArray[Any], target: npt.NDArray[Any]) -> bool:
+    target = target.astype(np.float64)
     both = np.isfinite(values) & np.isfinite(target)
     if both.sum() < max(LEAST_ROWS, REST * len(values)):
         return False
@@ -149,28 +147,30 @@ def _alone(seen: Inspected, name: str) -> float:
     places = seen.sample
     half = len(places) // 2
     bins = _bins(seen.train_values(name)[places], half)
-    labels = seen.train.labels[places]
     if seen.classes is None:
-        numbers = labels.astype(np.float64)
+        numbers = seen.train.labels[places].astype(np.float64)
         if not np.isfinite(numbers).all() or np.ptp(numbers[half:]) == 0:
             return 0.0
-        return float(r2_score(numbers[half:], _learned(bins, numbers, half)))
-    codes = seen.codes[places]
-    scores, weights = [], []
-    for code in range(1 if len(seen.classes) == 2 else 0, len(seen.classes)):
+        return float(r2_score(numbers[half:], _learned(bins, numbers, half)[bins[half:]]))
+    told = seen.once("told", lambda: tuple(_told(seen, half)))
+    scores = [auc(hit[half:], bins[half:], _learned(bins, hit, half)) for hit in told]
+    return float(np.average(scores, weights=[float(hit.mean()) for hit in told])) if scores else 0.0
+
+
+def _told(seen: Inspected, half: int) -> Iterator[npt.NDArray[np.float64]]:
+    """For each class that is to be told from the rest which rows of the sample have it, where enough do."""
+    codes = seen.codes[seen.sample]
+    for code in range(1 if seen.classes is not None and len(seen.classes) == 2 else 0, int(seen.codes.max()) + 1):
         hit = (codes == code).astype(np.float64)
-        if min(hit[half:].sum(), (1 - hit[half:]).sum(), hit[:half].sum()) < FEW_OF_CLASS:
-            continue
-        scores.append(_auc(hit[half:], _learned(bins, hit, half)))
-        weights.append(float(hit.mean()))
-    return float(np.average(scores, weights=weights)) if scores else 0.0
+        if min(hit[half:].sum(), (1 - hit[half:]).sum(), hit[:half].sum()) >= FEW_OF_CLASS:
+            yield hit
 
 
-def _auc(hit: npt.NDArray[np.float64], scores: npt.NDArray[np.float64]) -> float:
-    """What roc_auc_score gives, from the few values that the scores have: its own checks take ten times as long."""
-    values, places = np.unique(scores, return_inverse=True)
-    hits = np.bincount(places, weights=hit, minlength=len(values))
-    misses = np.bincount(places, minlength=len(values)) - hits
+def auc(hit: npt.NDArray[np.float64], bins: npt.NDArray[np.int64], learned: npt.NDArray[np.float64]) -> float:
+    """What roc_auc_score gives for rows whose score is that of their bin, from sums over the bins."""
+    of_bin = np.unique(learned, return_inverse=True)[1]  # bins that score alike are one
+    hits = np.bincount(of_bin, weights=np.bincount(bins, weights=hit, minlength=len(learned)))
+    misses = np.bincount(of_bin, weights=np.bincount(bins, minlength=len(learned))) - hits
     below = np.cumsum(misses) - misses
     return float(np.sum(hits * (below + misses / 2)) / (hits.sum() * misses.sum()))
 
@@ -188,10 +188,10 @@ def _bins(values: npt.NDArray[Any], half: int) -> npt.NDArray[np.int64]:
 
 
 def _learned(bins: npt.NDArray[np.int64], target: npt.NDArray[np.float64], half: int) -> npt.NDArray[np.float64]:
-    """The mean of each bin over the older half, drawn to that of all by one row's weight, for the newer half."""
+    """The mean of each bin over the older half, drawn to that of all by one row's weight."""
     mean = float(target[:half].mean())
     size = int(bins.max()) + 1
     counts = np.bincount(bins[:half], minlength=size)
     sums = np.bincount(bins[:half], weights=target[:half], minlength=size)
-    learned: npt.NDArray[np.float64] = ((sums + mean) / (counts + 1))[bins[half:]]
+    learned: npt.NDArray[np.float64] = (sums + mean) / (counts + 1)
     return learned

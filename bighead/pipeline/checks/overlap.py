@@ -106,7 +106,7 @@ def _repeated(alike: npt.NDArray[np.int64]) -> int:
 
 def _alike(seen: Inspected) -> npt.NDArray[np.int64]:
     """The rows of training and test, numbered so that equal ones have one number; -1 for those unlike all others."""
-    return seen.once("rows", lambda: _numbered(pd.concat([seen.train.rows, seen.test.rows]), _names(seen.train)))
+    return seen.once("rows", lambda: numbered((seen.train.rows, seen.test.rows), _names(seen.train)))
 
 
 def _names(part: TrainingSet) -> list[str]:
@@ -115,18 +115,19 @@ def _names(part: TrainingSet) -> list[str]:
     return [name for name in dict.fromkeys((part.time, *part.entities, part.label, *inputs)) if name]
 
 
-def _numbered(rows: pd.DataFrame, names: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Column after column is read for those rows alone that are still like another."""
-    places = np.arange(len(rows))
-    numbers = np.zeros(len(rows), np.int64)
+def numbered(parts: Sequence[pd.DataFrame], names: Sequence[str]) -> npt.NDArray[np.int64]:
+    """The rows of all parts: column after column is read for those rows alone that are still like another."""
+    count = sum(map(len, parts))
+    places = np.arange(count)
+    numbers = np.zeros(count, np.int64)
     for name in names:
-        values = rows[name].iloc[places]
+        values = pd.concat([part[name] for part in parts], ignore_index=True).iloc[places]
         codes = pd.factorize(values, use_na_sentinel=False)[0]
-        numbers = pd.factorize(numbers * (int(codes.max()) + 1) + codes)[0]
+        numbers = pd.factorize(numbers * (int(codes.max()) + 1) + codes)[0] if numbers.any() else codes
         alike = np.bincount(numbers)[numbers] > 1
         places, numbers = places[alike], numbers[alike]
         if not len(places):
             break
-    found = np.full(len(rows), -1, np.int64)
+    found = np.full(count, -1, np.int64)
     found[places] = numbers
     return found

@@ -12,18 +12,14 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.metrics import roc_auc_score
 
 from bighead.features.windows import Window
 from bighead.pipeline.checks.finding import Seen, Severity, rule
 from bighead.pipeline.checks.inspected import SAMPLED, SEED, Inspected
+from bighead.pipeline.checks.leakage import auc
+from bighead.pipeline.checks.timelines import COUNT, OPERATIONS, Numbers, Timeline, Times
 from bighead.pipeline.training_set import ColumnSource
 
-Numbers = npt.NDArray[np.float64]
-Times = npt.NDArray[np.int64]
-
-OPERATIONS = ("AVERAGE", "SUM", "LAST")
-"""What can be computed again from labels."""
 EXPLAINED = 0.9
 """R2 from which a feature is taken to be made of labels: a proxy of the label (departures for arrivals) has 0.74."""
 LEFT = 0.5
@@ -36,37 +32,10 @@ TELLS = 0.99
 """AUC with which a feature of one outcome alone tells that outcome, whatever of it is summed up."""
 DILUTED = 0.02
 """AUC that is lost where other outcomes are in the window: a feature that merely predicts well loses nothing."""
-KNOWN, ASKED, EXPECTED = "known", "asked", "expected"
-"""When outcomes may be counted: as they became known, with their question, or after the time that they usually take."""
-
-
-@dataclass(frozen=True)
-class _Timeline:
-    """Labels by entity and time, so that a window of an entity is a slice. order: entity and time in one number."""
-
-    order: Times
-    sums: Numbers
-    labels: Numbers
-    first_ms: int
-    span_ms: int
-
-    @classmethod
-    def of(cls, entities: Times, stamps: Times, labels: Numbers) -> "_Timeline":
-        first_ms = int(stamps.min())
-        span_ms = int(stamps.max()) - first_ms + 2
-        order = entities * span_ms + (stamps - first_ms)
-        places = np.argsort(order, kind="stable")
-        sums = np.concatenate([[0.0], np.cumsum(labels[places])])
-        return cls(order[places], sums, labels[places], first_ms, span_ms)
-
-    def window(self, entities: Times, from_ms: Times | None, before_ms: Times) -> tuple[Times, Times]:
-        """For each question the slice of its entity's labels with `from_ms <= t < before_ms`."""
-        start = self._place(entities, np.full_like(before_ms, self.first_ms) if from_ms is None else from_ms)
-        return start, np.maximum(start, self._place(entities, before_ms))
-
-    def _place(self, entities: Times, at_ms: Times) -> Times:
-        within = np.clip(at_ms - self.first_ms, 0, self.span_ms - 1)
-        return np.asarray(np.searchsorted(self.order, entities * self.span_ms + within), np.int64)
+KNOWN, ASKED = "known", "asked"
+"""When outcomes may be counted: as they became known, or with their question."""
+EXPECTED = {"expected": 0.5, "soonest": 0.01}
+"""Or after the time that was planned, in which half of them become known, or, where few are early, one in a hundred."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +51,7 @@ class _Outcomes:
     stamps: Mapping[str, Times]
 
     @cached_property
-    def _timelines(self) -> dict[tuple[tuple[str, ...], str], _Timeline]:
+    def _timelines(self) -> dict[tuple[tuple[str, ...], str], Timeline]:
         return {}
 
     @cached_property
@@ -96,10 +65,10 @@ class _Outcomes:
             self._entities[keys] = np.asarray(pd.factorize(hashed)[0], np.int64)
         return self._entities[keys]
 
-    def timeline(self, keys: tuple[str, ...], stamp: str) -> _Timeline:
+    def timeline(self, keys: tuple[str, ...], stamp: str) -> Timeline:
         """The labels by entity, at one of their stamps."""
         if (keys, stamp) not in self._timelines:
-            self._timelines[keys, stamp] = _Timeline.of(self.entities(keys), self.stamps[stamp], self.labels)
+            self._timelines[keys, stamp] = Timeline.of(self.entities(keys), self.stamps[stamp], self.labels)
         return self._timelines[keys, stamp]
 
 
@@ -121,22 +90,29 @@ def _outcomes(seen: Inspected, sources: Sequence[ColumnSource]) -> _Outcomes | N
     names = dict.fromkeys((train.time, train.known, train.label, *(name for one in sources for name in one.keys)))
     names |= dict.fromkeys(one.name for one in train.inputs if one.source != "feature")
     names |= dict.fromkeys(name for name in train.rows.columns if pd.api.types.is_integer_dtype(train.rows[name].dtype))
-    rows = pd.concat([part.rows[list(names)] for part in (train, seen.test)], ignore_index=True)
-    kept = _newest(rows[train.time].to_numpy().astype(np.int64), sources)
-    rows = rows.iloc[kept]
+    parts = [part.rows for part in (train, seen.test)]
+    kept = _newest(np.concatenate([part[train.time].to_numpy().astype(np.int64) for part in parts]), sources)
+    first = kept[kept < len(train)], kept[kept >= len(train)] - len(train)
+    newest = [part[list(names)].iloc[places] for part, places in zip(parts, first, strict=True)]
+    rows = pd.concat(newest, ignore_index=True)
     labels = rows[train.label]
     numbers = labels if pd.api.types.is_numeric_dtype(labels) else pd.Series(pd.factorize(labels)[0])
     values = numbers.to_numpy().astype(np.float64)
     if not np.isfinite(values).all():
         return None
     asked, known = (rows[name].to_numpy().astype(np.int64) for name in (train.time, train.known))
-    stamps = {KNOWN: known, ASKED: asked, EXPECTED: asked + _expected_ms(seen, rows, known - asked)}
+    planned_ms = _planned_ms(seen, rows, known - asked)
+    stamps = {KNOWN: known, ASKED: asked}
+    for name, share in EXPECTED.items():
+        # Of a quantile: the few that take very long are not what was planned.
+        expected_ms = planned_ms + np.quantile(known - asked - planned_ms, share)
+        stamps[name] = asked + np.asarray(np.maximum(expected_ms, 0), np.int64)
     others = [name for name in rows.columns if name not in (train.time, train.known)]
     stamps |= {name: rows[name].to_numpy() for name in others if _is_time(rows[name], asked, known)}
     return _Outcomes(kept, rows, values, stamps)
 
 
-def _expected_ms(seen: Inspected, rows: pd.DataFrame, delay_ms: Times) -> Times:
+def _planned_ms(seen: Inspected, rows: pd.DataFrame, delay_ms: Times) -> Numbers:
     """How long each outcome was to take, by least squares over what the request brings: what was planned, if it says.
 
     Features are left out: they may hold the delay that is not to be known here.
@@ -146,9 +122,7 @@ def _expected_ms(seen: Inspected, rows: pd.DataFrame, delay_ms: Times) -> Times:
     usable = [one - one.mean() for one in columns if np.isfinite(one).all() and np.ptp(one) > 0]
     made = np.column_stack([np.ones(len(rows)), *(one / one.std() for one in usable)])
     weights = np.linalg.lstsq(made, delay_ms.astype(np.float64), rcond=None)[0]
-    planned = made @ weights
-    planned += np.median(delay_ms - planned)  # the few that take very long are not what was planned
-    return np.asarray(np.maximum(planned, 0), np.int64)
+    return np.asarray(made @ weights, np.float64)
 
 
 def _is_time(values: pd.Series, asked: Times, known: Times) -> bool:
@@ -163,7 +137,8 @@ def _is_time(values: pd.Series, asked: Times, known: Times) -> bool:
 class _Supposed:
     """What an operation over a window makes of labels, for some rows: of known outcomes, with the own, at other stamps.
 
-    places: the rows. seen: how many known outcomes the window holds. own: the row's own label.
+    places: the rows. seen: how many known outcomes the window holds. own: the row's own label. volume: of a count, by
+    supposition, how many outcomes of any kind the window would hold.
     """
 
     places: Times
@@ -172,6 +147,14 @@ class _Supposed:
     known: Numbers
     with_own: Mapping[str, Numbers]
     early: Mapping[str, Numbers]
+    volume: Mapping[str, Times]
+
+    @cached_property
+    def high(self) -> npt.NDArray[np.bool_]:
+        """Whether the own label is the upper of two, or above the median."""
+        if not len(self.own):
+            return np.zeros(0, np.bool_)
+        return np.asarray(self.own > (np.median(self.own) if len(np.unique(self.own)) > 2 else self.own.min()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,6 +164,11 @@ class _Compared:
     values: Numbers
     supposed: _Supposed
 
+    @cached_property
+    def with_own(self) -> tuple[str, float, float] | None:
+        """How the row's own outcome explains it, see `_better`."""
+        return _better(self, self.supposed.with_own)
+
 
 def _supposed(outcomes: _Outcomes, keys: tuple[str, ...], operation: str, text: str) -> _Supposed:
     """Some rows whose window begins after the first outcome of all rows became known."""
@@ -188,50 +176,55 @@ def _supposed(outcomes: _Outcomes, keys: tuple[str, ...], operation: str, text: 
     window = Window.parse(text) if text else None
     reached = asked - (window.length_ms + window.hop_ms if window else 0) >= outcomes.stamps[KNOWN].min()
     places = np.random.default_rng(SEED).permutation(np.flatnonzero(reached))[:SAMPLED]
-    places = places[np.argsort(outcomes.entities(keys)[places], kind="stable")]  # neighbours are found faster
+    places = places[np.lexsort((asked[places], outcomes.entities(keys)[places]))]  # neighbours are found faster
     asked_ms, entities = asked[places], outcomes.entities(keys)[places]
     from_ms = (asked_ms - window.length_ms) // window.hop_ms * window.hop_ms if window else None
-
-    def made(stamp: str, until_ms: Times = asked_ms, own: Numbers | None = None) -> tuple[Numbers, Times]:
+    slices: dict[str, tuple[Times, Times]] = {}
+    for stamp in outcomes.stamps:
         timeline = outcomes.timeline(keys, stamp)
-        return _made(timeline, *timeline.window(entities, from_ms, until_ms), operation, own)
+        start = timeline.place(entities, np.full_like(asked_ms, timeline.first_ms) if from_ms is None else from_ms)
+        slices[stamp] = start, np.maximum(start, timeline.place(entities, asked_ms))
+
+    def made(stamp: str, end: Times | None = None, own: Numbers | None = None) -> Numbers:
+        start, before = slices[stamp]
+        return outcomes.timeline(keys, stamp).made(operation, start, before if end is None else end, own)
 
     own = outcomes.labels[places]
-    known, seen = made(KNOWN)
-    with_own = {"it": made(KNOWN, own=own)[0], "those asked about so far": made(ASKED, asked_ms + 1)[0]}
-    early = {name: made(name)[0] for name in outcomes.stamps if name != KNOWN}
-    return _Supposed(places, seen, own, known, with_own, early)
-
-
-def _made(timeline: _Timeline, start: Times, end: Times, operation: str, own: Numbers | None) -> tuple[Numbers, Times]:
-    """The operation over slices of labels, and how many there are; NaN where there is none. own: one more, the last."""
-    counts = end - start
-    sums = timeline.sums[end] - timeline.sums[start]
-    last = timeline.labels[np.maximum(end - 1, 0)]
-    total = counts if own is None else counts + 1
-    if own is not None:
-        sums, last = sums + own, own
-    value = {"AVERAGE": sums / np.maximum(total, 1), "SUM": sums, "LAST": last}[operation]
-    return np.where(total > 0, value, np.nan), counts
+    so_far = np.maximum(slices[ASKED][0], outcomes.timeline(keys, ASKED).place(entities, asked_ms + 1))
+    with_own = {"it": made(KNOWN, own=own), "those asked about so far": made(ASKED, so_far)}
+    early = {name: made(name) for name in outcomes.stamps if name != KNOWN}
+    volume = {name: end - start for name, (start, end) in slices.items()}
+    seen = volume[KNOWN]
+    volume |= {"it": seen, "those asked about so far": so_far - slices[ASKED][0]}
+    return _Supposed(places, seen, own, made(KNOWN), with_own, early, volume if operation == COUNT else {})
 
 
 def _better(compared: _Compared, suppositions: Mapping[str, Numbers]) -> tuple[str, float, float] | None:
-    """The supposition that explains a feature far better than known outcomes do, with both R2; None where none does."""
+    """The supposition that explains a feature far better than known outcomes do, with both R2; None where none does.
+
+    A count has to be explained better than by how much was asked about, too: it may count that, and no outcomes.
+    """
     found: tuple[str, float, float] | None = None
     for name, made in suppositions.items():
         where = np.isfinite(compared.values) & np.isfinite(compared.supposed.known) & np.isfinite(made)
         if where.sum() < LEAST_ROWS:
             continue
-        supposed = _explained(compared.values[where], made[where])
+        values = compared.values[where]
+        supposed = explained(values, made[where])
         if supposed > max(EXPLAINED, found[1] if found else 0):
-            known = _explained(compared.values[where], compared.supposed.known[where])
+            known = explained(values, compared.supposed.known[where])
+            if name in compared.supposed.volume:
+                known = max(known, explained(values, compared.supposed.volume[name][where].astype(np.float64)))
             found = (name, supposed, known) if 1 - supposed < LEFT * (1 - known) else found
     return found
 
 
-def _explained(values: Numbers, made: Numbers) -> float:
+def explained(values: Numbers, made: Numbers) -> float:
     """R2 of a line through both; 0 where nothing varies."""
-    return float(np.corrcoef(values, made)[0, 1] ** 2) if np.ptp(values) > 0 and np.ptp(made) > 0 else 0.0
+    if np.ptp(values) == 0 or np.ptp(made) == 0:
+        return 0.0
+    first, second = values - values.mean(), made - made.mean()
+    return float((first @ second) ** 2 / ((first @ first) * (second @ second)))
 
 
 def _tells(compared: _Compared) -> tuple[float, float] | None:
@@ -239,17 +232,15 @@ def _tells(compared: _Compared) -> tuple[float, float] | None:
 
     A feature of an empty window has no value, and one of what happened before the rows loses nothing by more of it.
     """
-    own, alone = compared.supposed.own, compared.supposed.seen == 0
-    if not len(own):
-        return None
-    high = own > (np.median(own) if len(np.unique(own)) > 2 else own.min())
+    high, alone = compared.supposed.high, compared.supposed.seen == 0
     known = np.isfinite(compared.values)
     aucs = []
     for part in (alone & known, ~alone & known):
-        if part.sum() < LEAST_ROWS or len(np.unique(high[part])) < 2:
+        if part.sum() < LEAST_ROWS or not 0 < high[part].sum() < part.sum():
             return None
-        auc = float(roc_auc_score(high[part], compared.values[part]))
-        aucs.append(max(auc, 1 - auc))
+        learned, bins = np.unique(compared.values[part], return_inverse=True)
+        found = auc(high[part].astype(np.float64), bins, learned)
+        aucs.append(max(found, 1 - found))
     return (aucs[0], aucs[1]) if aucs[0] > TELLS and aucs[1] < aucs[0] - DILUTED else None
 
 
@@ -275,8 +266,15 @@ def _features(seen: Inspected) -> Iterator[tuple[str, _Compared]]:
         reading = (one.keys, _operation(one), one.window)
         if reading not in made:
             made[reading] = _supposed(outcomes, *reading)
-        values = np.concatenate([seen.train_values(name), seen.test_values(name)])
-        yield name, _Compared(values[outcomes.places[made[reading].places]], made[reading])
+        yield name, _Compared(_values(seen, name, outcomes.places[made[reading].places]), made[reading])
+
+
+def _values(seen: Inspected, name: str, places: Times) -> Numbers:
+    """A feature's values in some rows of training and test together."""
+    values, trained = np.empty(len(places)), places < len(seen.train)
+    values[trained] = seen.train_values(name)[places[trained]]
+    values[~trained] = seen.test_values(name)[places[~trained] - len(seen.train)]
+    return values
 
 
 def _compared(seen: Inspected) -> tuple[tuple[str, _Compared], ...]:
@@ -291,14 +289,15 @@ def _compared(seen: Inspected) -> tuple[tuple[str, _Compared], ...]:
     fix="compute features as of the question, and stamp outcomes when they become known, not when they were planned",
 )
 def own_outcome(seen: Inspected) -> Iterator[Seen]:
-    """Averages, sums and last values (`sources` says of what) are computed again from all rows' labels.
+    """Averages, sums, counts, variances, extremes, first and last values are computed again from all rows' labels.
 
-    With the row's own label among the outcomes that were known they explain the feature (R2 above 0.9), and leave less
-    than half of what remains without it. Or: where no other outcome is in the window, the feature tells the row's own
-    label with an AUC above 0.99, and less where others are.
+    `sources` of the training set says which inputs are such features, and of which keys and window. With the row's own
+    label among the outcomes that were known they explain the feature (R2 above 0.9), and leave less than half of what
+    remains without it. Or: where no other outcome is in the window, the feature tells the row's own label with an AUC
+    above 0.99, and less where others are.
     """
     for name, compared in _compared(seen):
-        found, tells = _better(compared, compared.supposed.with_own), _tells(compared)
+        found, tells = compared.with_own, None if compared.with_own else _tells(compared)
         if found:
             with_own, supposed, known = found
             yield Seen(
@@ -320,15 +319,17 @@ def own_outcome(seen: Inspected) -> Iterator[Seen]:
 def counted_early(seen: Inspected) -> Iterator[Seen]:
     """The same computation, with outcomes counted at other times: the question's, any time in the rows, and the usual.
 
-    The usual time is the question's and as long as the outcome was to take, estimated from what the request brings.
-    With one of them the outcomes explain the feature (R2 above 0.9), and leave less than half of what remains with
-    those that were known.
+    The usual time is the question's and as long as the outcome was to take, estimated from what the request brings: so
+    that half of the outcomes are known by then, and so that one in a hundred is. With one of these times the outcomes
+    explain the feature (R2 above 0.9), and leave less than half of what remains with those that were known. Where a
+    feature is not of the label, but of what goes with it (minutes of delay), only BH005's second way sees into it.
     """
     for name, compared in _compared(seen):
-        found = None if _better(compared, compared.supposed.with_own) else _better(compared, compared.supposed.early)
+        found = None if compared.with_own else _better(compared, compared.supposed.early)
         if found:
             stamp, supposed, known = found
-            when = {ASKED: "the time of the question", EXPECTED: "the time at which they were to be expected"}
+            expected = "the time at which they were to be expected"
+            when = {ASKED: "the time of the question", "expected": expected, "soonest": f"{expected} at the soonest"}
             at = when.get(stamp, f"{stamp!r}")
             what = f"is explained by outcomes counted at {at} (R2 {supposed:.4f})"
             yield Seen(f"{what}, not at {seen.train.known!r} ({known:.4f})", (name,))

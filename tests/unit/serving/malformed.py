@@ -88,12 +88,14 @@ def unary() -> dict[str, list[Message]]:
     features = features_pb2.GetFeaturesRequest(join="flight")
     features.entities.add().keys["carrier"].string_value = "UA"
     metadata = inference_pb2.ModelMetadataRequest(name="times", version="1")
+    explanation = prediction_pb2.ExplainRequest(model="mixed", entities=mixed().entities, permutations=4)
     return {
         f"{INFERENCE}/ModelInfer": [every(typed=False), every(typed=True), times()],
         f"{INFERENCE}/ModelMetadata": [metadata],
         f"{INFERENCE}/ModelConfig": [metadata],
         f"{INFERENCE}/ModelReady": [metadata],
         f"{PREDICTION}/Predict": [mixed()],
+        f"{PREDICTION}/Explain": [explanation],
         f"{PREDICTION}/PredictRows": [rows, arrow, arrow],
         "/bighead.v1.Features/GetFeatures": [features],
     }

@@ -25,7 +25,7 @@ class Model:
     def __init__(self, signature: Signature, version: int = 1, most: int = 8) -> None:
         self.runs: list[list[float]] = []
         self.go_on = threading.Event()
-        self.loaded = LoadedModel("m", version, signature, None, self._run, 0, batch_rows=most)
+        self.loaded = LoadedModel("m", version, signature, None, self._run, 0, {}, batch_rows=most)
 
     def _run(self, tensors: Mapping[str, Array]) -> list[Array]:
         self.go_on.wait(30)

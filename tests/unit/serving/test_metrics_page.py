@@ -40,11 +40,13 @@ async def test_answers_are_counted_by_version_with_their_latency(predictor: Pred
         await predictor.predict("times", None, [Entity({}, {"x": 1.0})] * 2)
     with pytest.raises(InvalidInput):
         await predictor.predict("times", None, [Entity({}, {"y": 1.0})])
+    await predictor.explain("times", None, [Entity({}, {"x": 1.0})])
     found = samples(page().decode())
     assert found["bighead_requests_total", "times", "answered", "2"] == 3
     assert found["bighead_requests_total", "times", "failed", "2"] == 0, "a caller's mistake is not the server's"
     assert found["bighead_predictions_total", "times", "2"] == 6
-    assert found["bighead_request_seconds_count", "times", "2"] == 3
+    assert found["bighead_request_seconds_count", "times", "2"] == 3, "explanations are none"
+    assert found["bighead_explanations_total", "times", "2"] == 1
     assert found["bighead_request_seconds_bucket", "+Inf", "times", "2"] == 3
     assert 0 < found["bighead_request_seconds_sum", "times", "2"] < 3
     assert found["bighead_live_version", "times"] == 2

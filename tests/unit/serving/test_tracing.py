@@ -174,6 +174,7 @@ def test_http_requests_are_continued_and_exported_over_http(tmp_path: Path, monk
     body = {"model": "mixed", "entities": [{"keys": {"carrier": "UA"}, "inputs": INPUTS}]}
     with running(predictor(tmp_path, tracing)) as at:
         assert httpx.post(f"http://{at.http}/predict", json=body, headers={"traceparent": TRACEPARENT}).is_success
+        assert httpx.post(f"http://{at.http}/explain", json=body).is_success
         assert httpx.post(f"http://{at.http}/v2/models/other/infer", json={"inputs": []}).status_code == 404
     tracing.stop()
     receiver.shutdown()
@@ -181,6 +182,7 @@ def test_http_requests_are_continued_and_exported_over_http(tmp_path: Path, monk
     request = kept.of("POST /predict")
     assert (request.trace_id.hex(), request.parent_span_id.hex()) == (TRACE, CALLER)
     assert kept.below(request) == ["features", "model"]
+    assert kept.below(kept.of("POST /explain")) == ["explanation", "features", "model"]
     attributes = said(request)
     assert (attributes["http.route"], attributes["http.response.status_code"]) == ("/predict", 200)
     assert attributes["bighead.model"] == "mixed"
