@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame
 from batch import backfill as backfills
 from batch import consistency as checks
 from batch.explaining import LATE
+from batch.fitting import train_command
 from batch.forget import forget_command
 from batch.land import land, only_table, sources_of
 from batch.maintenance import COMMANDS
@@ -36,6 +37,7 @@ Examples:
   python -m batch consistency --join flight
   python -m batch predict --model late --table flights/training --output flights/scored
   python -m batch refresh
+  python -m batch --master spark://host:7077 train --register --reason "October is in" spec.py
   python -m batch backfill --all --cut 1383264000000 training-set --join flight ...     one session for both
 
 \b
@@ -245,7 +247,7 @@ def _left(work: Work, left: str) -> DataFrame:
     return read_version(work.spark, path, version_of(work.spark, path))
 
 
-for _command in (forget_command, predict_command, rows_command, *COMMANDS):
+for _command in (forget_command, predict_command, rows_command, train_command, *COMMANDS):
     main.add_command(_command)
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from bighead.client.run_sinks import RunSink, read_run
 from bighead.client.run_state import RUNNING
 from bighead.clock import wall_clock_ms
 from bighead.config import Settings
-from bighead.errors import Conflict
+from bighead.errors import Conflict, DefinitionError
 from bighead.events.types import ModelRecord
 from bighead.pipeline.parallel import Workers
 from bighead.pipeline.record import About, Origin, model_record, save
@@ -79,8 +79,13 @@ def train(
     """Runs the specification, or goes on with it where an earlier attempt was interrupted.
 
     workers: where the models of segments are fitted, None: in processes of this machine. It is no part of the run: the
-    bytes are the same. Raises Conflict where another process is at it.
+    bytes are the same. Raises Conflict where another process is at it, DefinitionError where there is nothing for them.
     """
+    if workers is not None and specification.training.segments is None:
+        raise DefinitionError(
+            f"{specification.name} names no segments, and one fit is not distributed: `bighead train` makes it in a "
+            "process; expected Training(segments=Partition(...)) for executors"
+        )
     log = RunLog(
         settings,
         specification.training.model,

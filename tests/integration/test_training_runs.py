@@ -1,21 +1,27 @@
 """Training runs over a real broker and a real lake: told on the topic of runs, read by Spark, replayed from the log."""
 
+import json
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from pyspark.sql import SparkSession
 from sklearn.linear_model import LogisticRegression
 
+from batch.fitting import Executors, check_alike, train_command
 from batch.rows import write_rows
 from batch.tables import table_path
 from batch.training import write_training_set
+from batch.work import Work
 from bighead.client.publish import Publisher
-from bighead.client.run_sinks import TopicSink, full_run_id, read_run, read_runs
+from bighead.client.run_sinks import TopicSink, full_run_id, local_sink, read_run, read_runs
 from bighead.clock import wall_clock_ms
 from bighead.config import Settings
-from bighead.errors import ConfigError
+from bighead.errors import ConfigError, DefinitionError, ModelError
 from bighead.events.topics import MODELS_EVENTS, OUTCOMES, PREDICTIONS, topic_name
 from bighead.events.types import ModelRegistered, OutcomeObserved, PredictionServed
 from bighead.features.windows import DAY_MS
@@ -25,7 +31,7 @@ from bighead.training.replaying import Asked, replay
 from bighead.training.running import Trained, Wanted, train
 from bighead.training.specification import AtRandom, DeltaRows, Specification, Training, load_specification
 from tests.integration.batch_kit import CUT_MS, BatchKit, departures
-from tests.unit.training.kit import Project, rows
+from tests.unit.training.kit import PARTITIONED, Project, rows
 
 
 def trained(settings: Settings, tmp_path: Path) -> Trained:
@@ -87,6 +93,62 @@ def publish_log(settings: Settings, found: Trained) -> None:
         publish(known, served.entity, OUTCOMES)
     publisher.flush()
     publisher.codec.close()
+
+
+def test_executors_fit_the_segments_to_the_bytes_of_a_process(spark: SparkSession, tmp_path: Path) -> None:
+    project, calls, interrupt = Project.made(tmp_path), tmp_path / "calls", tmp_path / "interrupt"
+    project.write(PARTITIONED)
+    rows(400).to_parquet(tmp_path / "rows.parquet")
+
+    def on_spark(home: Path) -> dict[str, Any]:
+        calls.unlink(missing_ok=True)
+        work = Work("local", replace(project.settings, home=home))
+        vars(work)["spark"] = spark
+        done = CliRunner().invoke(train_command, [str(project.specification), "--local", "--json"], obj=work)
+        assert done.exit_code == 0, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    def here(home: Path) -> Trained:
+        settings = replace(project.settings, home=home)
+        return train(
+            load_specification(project.specification), settings, local_sink(settings), Wanted(reason="x"), print
+        )
+
+    def fitted_elsewhere() -> int:
+        return sum(line != f"made in {os.getpid()}" for line in calls.read_text().splitlines())
+
+    found = on_spark(tmp_path / "spark")
+    assert fitted_elsewhere() == 4
+    process = here(tmp_path / "process")
+    assert (found["run_id"], found["sha256"]) == (process.run_id, process.sha256)
+
+    calls.unlink()
+    interrupt.write_text("5")
+    with pytest.raises(KeyboardInterrupt):
+        here(tmp_path / "both")
+    interrupt.unlink()
+    assert on_spark(tmp_path / "both")["sha256"] == process.sha256
+    assert fitted_elsewhere() == 2, "what the process has kept is not fitted again"
+
+
+def test_a_single_fit_is_not_distributed(tmp_path: Path) -> None:
+    project = Project.made(tmp_path)
+    with pytest.raises(DefinitionError, match="names no segments, and one fit is not distributed"):
+        train(
+            load_specification(project.specification),
+            project.settings,
+            project.sink,
+            Wanted(reason="x"),
+            print,
+            Executors(lambda: pytest.fail("Spark was started")),
+        )
+
+
+def test_an_executor_with_other_packages_is_refused() -> None:
+    check_alike({"numpy": "2.4.0", "torch": "2.9"}, {"numpy": "2.4.0", "pandas": "3.0"})
+    with pytest.raises(ModelError, match=r"an executor has numpy 2\.3\.0 instead of 2\.4\.0; models of other versions"):
+        check_alike({"numpy": "2.4.0", "pandas": "3.0"}, {"numpy": "2.3.0", "pandas": "3.0"})
 
 
 def test_spark_gives_the_rows_of_a_version_with_what_they_were_made_from(spark: SparkSession, tmp_path: Path) -> None:

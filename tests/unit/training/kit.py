@@ -55,7 +55,7 @@ _COUNTED = """
 def make(parameters, seed):
     calls, interrupt = (Path(__file__).with_name(name) for name in ("calls", "interrupt"))
     with calls.open("a") as file:
-        file.write("made ")
+        file.write(f"made in {os.getpid()}\\n")
     if interrupt.exists() and calls.read_text().count("made") == int(interrupt.read_text()):
         raise KeyboardInterrupt
     return made(parameters, seed)
@@ -68,7 +68,7 @@ PARTITIONED = (
     .replace("\ntraining = ", _COUNTED)
     .replace("seed=7,", 'seed=7,\n    segments=Partition(levels=("c",), min_rows=10, metrics=("roc_auc",), jobs=1),')
 )
-"""The same with a model for each c. Each call of make is counted in `calls`; that of `interrupt` is interrupted."""
+"""The same with a model for each c. Each call of make is a line in `calls`; that of `interrupt` is interrupted."""
 
 
 def rows(count: int = 120) -> pd.DataFrame:

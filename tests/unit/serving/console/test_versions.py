@@ -139,6 +139,16 @@ def test_versions_are_compared_field_by_field(app: FastAPI) -> None:
     assert "These are the same version." in words_of(get(app, "/models/late/compare?a=2&b=2"))
 
 
+def test_many_differences_are_folded_and_all_there() -> None:
+    many = [record(config=json.dumps({f"parameter_{one:02}": number for one in range(20)})) for number in (1, 2)]
+    app = console(state_of(*(ModelRegistered(**stamped(version=at, record=of)) for at, of in enumerate(many, 1))))
+    answer = get(app, "/models/late/compare?a=1&b=2")
+    shown, _, folded = answer.text.partition("<summary>5 more</summary>")
+    assert [f"parameter_{one:02}" in shown for one in range(20)] == [one < 15 for one in range(20)]
+    assert all(f"parameter_{one:02}" in folded for one in range(15, 20))
+    check_inert(answer)
+
+
 def test_evaluations_are_shown_and_two_of_them_are_compared_with_their_intervals_and_curves_in_one_drawing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
