@@ -251,7 +251,7 @@ def test_what_is_no_training_set_is_refused_by_its_type() -> None:
     with pytest.raises(
         ModelError, match=r"the rows are ndarray; expected a DataFrame, .* with the columns hour, delay"
     ):
-        pipeline.fit(rows).predict(rows.columns.to_numpy())  # type: ignore[arg-type]
+        pipeline.fit(rows).predict(rows.columns.to_numpy())
 
 
 @pytest.mark.parametrize(
