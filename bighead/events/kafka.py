@@ -5,6 +5,8 @@ import logging
 from bighead.config import Settings
 
 LOGGER = logging.getLogger("bighead.kafka")
+LOGGER.addHandler(logging.NullHandler())
+"""Without it Python writes librdkafka's lines, hundreds while no broker answers, where nobody has set logging up."""
 
 Config = dict[str, str | int | bool]
 

@@ -57,7 +57,9 @@ def check_estimator(estimator: Any, task: Task) -> None:
     classes = list(getattr(estimator, "classes_", ()))
     if len(classes) < 2 or (task is Task.BINARY and len(classes) != 2):
         wanted = "two classes" if task is Task.BINARY else "at least two classes"
-        raise ModelError(f"the pipeline has the classes {classes}; expected a fitted classifier of {wanted}")
+        raise ModelError(
+            f"the pipeline has the classes {', '.join(map(str, classes))}; expected a fitted classifier of {wanted}"
+        )
     if np.asarray(classes).dtype.kind not in "iuUO" or not all(
         isinstance(one, str | int | np.integer) for one in classes
     ):

@@ -45,6 +45,9 @@ class Pipeline:
 
     def __post_init__(self) -> None:
         check_estimator(self.estimator)
+        if self.task is not None and not isinstance(self.task, Task):
+            named = ", ".join(f"Task.{one.name}" for one in Task)
+            raise ModelError(f"the task is {self.task!r}; expected one of {named}")
 
     def fit(self, rows: TrainingSet) -> "FittedPipeline":
         """The pipeline, fitted. Raises ModelError that names the step, and the column, that does not go."""

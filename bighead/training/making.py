@@ -25,12 +25,13 @@ from bighead.pipeline.search import Search, Trial, search
 from bighead.pipeline.segments import Segmented
 from bighead.pipeline.segments.training import check_partition
 from bighead.pipeline.splits import Split
+from bighead.pipeline.training_set import TrainingSet
 from bighead.pipeline.wrapped import FittedPipeline, Pipeline, steps_of
 from bighead.training.fingerprint import Evidence, Hashes, column_hashes, row_hashes
 from bighead.training.partitioned import fit_segments, hashes_of, sha256_of
 from bighead.training.reading import Read, read_rows
 from bighead.training.seeding import seeded
-from bighead.training.specification import DeltaRows, ParquetRows, Specification
+from bighead.training.specification import DeltaRows, ParquetRows, Specification, Training
 from bighead.training.steps import Steps
 
 PARITY_ROWS = 2_000
@@ -85,6 +86,7 @@ def make(
     steps.also_from({"columns": columns, "code": code, "environment": packages})
     split = training.split.split(read.rows, training.seed)
     steps.say(f"{len(split.train):,} rows to train on, {len(split.test):,} to test on: {split.how}")
+    _check_named(training, read.rows)
     if training.segments:
         check_partition(split, training.segments.levels, training.segments.min_rows, training.segments.metrics)
     if checked:
@@ -115,6 +117,14 @@ def make(
         evidence=evidence,
         rows=rows,
     )
+
+
+def _check_named(training: Training, rows: TrainingSet) -> None:
+    """Raises ModelError for columns that only the evaluation, at the end, would look for."""
+    named = {"slices": training.slices or (), "baselines": training.baselines.values()}
+    absent = [f"{what} {name!r}" for what, names in named.items() for name in names if name not in rows.rows.columns]
+    if absent:
+        raise ModelError(f"{rows.name!r} has no column for {', '.join(absent)}; it has {', '.join(rows.rows.columns)}")
 
 
 def code_of_run(specification: Specification) -> dict[str, dict[str, str]]:
@@ -162,12 +172,13 @@ def _check(
 ) -> tuple[Finding, ...]:
     """What the checks find; raises ChecksFailed where an error is not silenced. A search has yet to choose."""
     training = specification.training
-    estimator = None if training.search else training.make(training.parameters, training.seed)
+    estimator = None if training.search else specification.estimator(training.parameters, training.seed)
     served = read_served(settings) if isinstance(training.data, DeltaRows) else None
     found = check(split, estimator, served=served, silence=training.silence)
     outcome.outputs["findings"] = [one.to_json() for one in found]
     for one in found:
-        steps.say(one.text)
+        if not one.stops:  # the error that follows tells those
+            steps.say(one.text)
     raise_for(found)
     return found
 
@@ -186,7 +197,7 @@ def _search(specification: Specification, split: Split, steps: Steps, outcome: O
     seeded(training.seed)
     found = search(
         # The specification itself, so that trials in other processes are made by its text, too.
-        lambda chosen, seed: specification.training.make({**specification.training.parameters, **chosen}, seed),
+        lambda chosen, seed: specification.estimator({**specification.training.parameters, **chosen}, seed),
         tuning.space,
         split,
         metric=tuning.metric,
@@ -224,7 +235,7 @@ def _fit(specification: Specification, split: Split, chosen: Mapping[str, Any], 
     training = specification.training
     seeded(training.seed)
     with threadpool_limits(training.threads):
-        fitted = Pipeline(training.make(chosen, training.seed), training.task).fit(split.train)
+        fitted = Pipeline(specification.estimator(chosen, training.seed), training.task).fit(split.train)
     outcome.rows = len(split.train)
     return fitted
 

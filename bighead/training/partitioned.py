@@ -30,7 +30,7 @@ class SegmentMake:
     def __call__(self, seed: int) -> Any:
         """Not fitted; what draws without a seed of its own is seeded as well."""
         seeded(seed)
-        return steps_of(self.specification.training.make(self.parameters, seed))
+        return steps_of(self.specification.estimator(self.parameters, seed))
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def read_rows(specification: Specification, settings: Settings, say: Progress, p
         return _parquet(data, specification.folder)
     if isinstance(data, DeltaRows):
         return _delta(data, settings, say, pinned.get("version", data.version))
-    found = data()
+    found = specification.examples()
     if not isinstance(found, TrainingSet):
         raise DefinitionError(f"the training's data gave a {type(found).__name__}; expected a TrainingSet")
     return Read(found, {})
@@ -56,6 +56,11 @@ def read_rows(specification: Specification, settings: Settings, say: Progress, p
 
 def _parquet(data: ParquetRows, folder: Path) -> Read:
     path = folder / data.path
+    if not path.is_file():
+        raise DefinitionError(
+            f"there is no file {path}; expected the Parquet file that ParquetRows(path={data.path!r}) names, from the "
+            "specification's folder on"
+        )
     try:
         rows = pq.read_table(path).to_pandas()
     except (OSError, ValueError) as error:

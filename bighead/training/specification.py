@@ -4,7 +4,9 @@ import hashlib
 import importlib.util
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -178,6 +180,16 @@ class Specification:
         """It goes to another process as its text, which is run there once: no code is taken out of a pickle."""
         return _run_once, (self.source, self.name, self.folder)
 
+    def estimator(self, parameters: Mapping[str, Any], seed: int) -> Any:
+        """What `make` gives; raises DefinitionError where it fails."""
+        with _told(self.folder / self.name, f"make({dict(parameters)}, {seed})"):
+            return self.training.make(parameters, seed)
+
+    def examples(self) -> Any:
+        """What the function that is the training's data gives; raises DefinitionError where it fails."""
+        with _told(self.folder / self.name, "the function that is its data"):
+            return self.training.data()  # type: ignore[operator]  # whoever asks has seen that it is one
+
     @property
     def document(self) -> dict[str, Any]:
         """What a run is named by. Where the file lies is no part of it."""
@@ -194,7 +206,11 @@ def load_specification(path: Path) -> Specification:
             f"{path} has {path.stat().st_size:,} bytes; a specification has at most {_MOST_SOURCE_BYTES:,}, as it is "
             "kept with its run: import what is large from files beside it"
         )
-    return run_specification(path.read_text(encoding="utf-8"), path.name, path.parent.absolute())
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DefinitionError(f"{path} is no text in UTF-8: {error}; save it as UTF-8") from error
+    return run_specification(text, path.name, path.parent.absolute())
 
 
 def run_specification(source: str, name: str, folder: Path) -> Specification:
@@ -208,12 +224,8 @@ def run_specification(source: str, name: str, folder: Path) -> Specification:
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
     sys.modules[module_name] = module  # what it defines can be pickled
-    try:
+    with _told(folder / name, "it"):
         exec(compile(source, str(folder / name), "exec"), vars(module))
-    except BigheadError:
-        raise
-    except Exception as error:
-        raise DefinitionError(f"{folder / name} cannot be run: {type(error).__name__}: {error}") from error
     training = getattr(module, "training", None)
     if not isinstance(training, Training):
         raise DefinitionError(
@@ -221,6 +233,19 @@ def run_specification(source: str, name: str, folder: Path) -> Specification:
         )
     _check(training)
     return Specification(training, source, name, folder)
+
+
+@contextmanager
+def _told(path: Path, what: str) -> Iterator[None]:
+    """Raises what a user's own code raises, or an exit, as DefinitionError with the line of the file."""
+    try:
+        yield
+    except BigheadError:
+        raise
+    except (Exception, SystemExit) as error:
+        lines = [str(one.lineno) for one in traceback.extract_tb(error.__traceback__) if one.filename == str(path)]
+        where = f", line {lines[-1]}" if lines else ""
+        raise DefinitionError(f"{path}{where}: {what} fails: {type(error).__name__}: {error}") from error
 
 
 @lru_cache(maxsize=1)
@@ -241,6 +266,11 @@ def _check(training: Training) -> None:
             f"the training's data is {training.data!r}; expected DeltaRows, ParquetRows, or a function that gives a "
             "TrainingSet"
         )
+    if not isinstance(training.task, Task):
+        named = ", ".join(f"Task.{one.name}" for one in Task)
+        raise DefinitionError(f"the training's task is {training.task!r}; expected one of {named}")
+    if not isinstance(training.seed, int):
+        raise DefinitionError(f"the training's seed is {training.seed!r}; expected a whole number")
     if not callable(training.make):
         raise DefinitionError(f"the training's make is {training.make!r}; expected a function of parameters and a seed")
     if training.segments is not None:

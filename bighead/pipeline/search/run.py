@@ -30,6 +30,7 @@ from bighead.pipeline.training_set import TrainingSet
 from bighead.registry.suggestions import did_you_mean
 
 if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
 
 BATCH = 8
@@ -61,11 +62,13 @@ def search(
     """
     _check(metric, trials, seconds)
     parts = folds_of(split.train, folds, seed)
+    with _quiet_optuna():
+        ranges = distributions(space)
     with _quiet_optuna(), journal(journal_path) as kept:
         kept.check(_specification(make, space, split.train, metric, seed, folds))
         examples = Examples(split.train.columns, split.train.labels, parts.parts)
         with shared(examples, jobs) as data, progress(f"search by {metric}", trials) as bar:
-            _fill(kept, make, space, metric, data, Budget(trials, seconds, jobs), seed, _counted(tell, bar))
+            _fill(kept, make, ranges, metric, data, Budget(trials, seconds, jobs), seed, _counted(tell, bar))
         found = tuple(thawed(trial) for number, trial in kept.trials.items() if number < trials)
         best = _best(found, metric)
         estimator, outer = _tested(make, best, split, metric)
@@ -94,7 +97,7 @@ def _counted(tell: Callable[[Trial], None], bar: Bar) -> Callable[[Trial], None]
 def _fill(
     kept: Journal,
     make: Make,
-    space: Space,
+    ranges: "Mapping[str, BaseDistribution]",
     metric: str,
     data: Shared[Examples],
     budget: Budget,
@@ -102,7 +105,7 @@ def _fill(
     tell: Callable[[Trial], None],
 ) -> None:
     """Runs what the journal lacks, batch by batch."""
-    until, ranges = monotonic() + budget.seconds, distributions(space)
+    until = monotonic() + budget.seconds
     for known in kept.trials.values():
         tell(thawed(known))
     for start in range(0, budget.trials, BATCH):
@@ -160,10 +163,11 @@ def _importance(trials: "Sequence[FrozenTrial]", seed: int) -> dict[str, float]:
     study = optuna.create_study(direction="maximize")
     study.add_trials(complete)
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=seed)
-    return {
-        name: float(share)
-        for name, share in optuna.importance.get_param_importances(study, evaluator=evaluator).items()
-    }
+    try:
+        shares = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    except RuntimeError:  # no tree over the parameters tells the scores apart
+        return {}
+    return {name: float(share) for name, share in shares.items()}
 
 
 def _specification(make: Make, space: Space, rows: TrainingSet, metric: str, seed: int, folds: int) -> dict[str, Any]:

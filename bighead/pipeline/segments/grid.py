@@ -5,6 +5,7 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 Numbers = npt.NDArray[np.float64]
 _DRAWN = 20
+_SHOWN, _SHOWN_HTML = 30, 1_000
+"""Segments, the worst first, that a terminal and a notebook show."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,10 +107,15 @@ class Grid:
         return json.dumps(self.document, allow_nan=False)
 
     def __str__(self) -> str:
-        return str(self.table.to_string(index=False, float_format=_short))
+        return str(self.table.head(_SHOWN).to_string(index=False, float_format=_short)) + self._rest(_SHOWN)
 
     def _repr_html_(self) -> str:
-        return str(self.table.to_html(index=False, float_format=_short, border=0))
+        shown = self.table.head(_SHOWN_HTML).to_html(index=False, float_format=_short, border=0)
+        return f"{shown}<p>{escape(self._rest(_SHOWN_HTML))}</p>"
+
+    def _rest(self, shown: int) -> str:
+        more = len(self.rows) - shown
+        return f"\n... and {more:,} more, all in the grid's table" if more > 0 else ""
 
     def _cells(self, row: GridRow) -> dict[str, Any]:
         versions = [str(self.versions[name]) for name in row.answered_by if name in self.versions]

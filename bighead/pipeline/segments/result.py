@@ -60,8 +60,12 @@ class Segmented:
         """What was trained, in words."""
         counts = {level: sum(name.startswith(f"{level}=") for name in self.models) for level in self.levels}
         levels = ", ".join(f"{count} of {level}" for level, count in counts.items())
-        said = f"{len(self.models)} segments have a model of their own ({levels}), all rows have one; {self.how}."
-        return f"{said} {len(self.left)} segments are left to a higher level." if self.left else said
+        own = f"{len(self.models)} segments have a model of their own"
+        if len(self.models) == 1:
+            own = "1 segment has a model of its own"
+        said = f"{own} ({levels}), all rows have one; {self.how}."
+        left = "1 segment is" if len(self.left) == 1 else f"{len(self.left)} segments are"
+        return f"{said} {left} left to a higher level." if self.left else said
 
     def __str__(self) -> str:
         return f"{self.text}\n\n{self.grid}"

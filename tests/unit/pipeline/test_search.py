@@ -13,6 +13,8 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from optuna.distributions import CategoricalDistribution
+from optuna.trial import FrozenTrial, create_trial
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.tree import DecisionTreeClassifier
@@ -23,6 +25,7 @@ from bighead.errors import ModelError
 from bighead.pipeline import feature
 from bighead.pipeline.search import Choice, Real, Search, Trial, Whole, search
 from bighead.pipeline.search.folds import folds
+from bighead.pipeline.search.run import _importance
 from bighead.pipeline.search.space import Space
 from bighead.pipeline.splits import Split, by_time
 from bighead.pipeline.training_set import TrainingSet
@@ -173,6 +176,8 @@ def test_what_cannot_be_searched_is_refused_with_what_to_do() -> None:
         search(tree, SPACE, split, metric="roc-auc", trials=2, seed=1)
     with pytest.raises(ModelError, match="space of the search is empty"):
         search(tree, {}, split, metric="roc_auc", trials=2, seed=1)
+    with pytest.raises(ModelError, match=r"parameter 'depth' is \(1, 9\); expected Real, Whole or Choice"):
+        search(tree, {"depth": (1, 9)}, split, metric="roc_auc", trials=2, seed=1)  # type: ignore[dict-item]
     with pytest.raises(ModelError, match="logarithmic scale"):
         Real(0, 1, log=True)
     with pytest.raises(ModelError, match=r"none of 2 trials has a roc_auc: fold 1: InvalidParameterError"):
@@ -183,3 +188,11 @@ def test_what_cannot_be_searched_is_refused_with_what_to_do() -> None:
             name="rows", rows=frame, inputs=split.train.inputs, label="late", time="asked_ms", known="known_ms"
         )
         search(tree, SPACE, Split(late, split.test, ""), metric="roc_auc", trials=2, seed=1)
+
+
+def test_where_no_parameter_tells_the_scores_apart_none_is_important() -> None:
+    def scored(number: int, value: float) -> FrozenTrial:
+        choice = CategoricalDistribution(["a", "b"])
+        return create_trial(params={"kind": "a"}, distributions={"kind": choice}, value=value)
+
+    assert _importance([scored(0, 0.5), scored(1, 0.6)], seed=1) == {}

@@ -141,6 +141,15 @@ def test_the_grid_is_told_in_text_html_and_json(partitioned: Segmented) -> None:
     assert (bern["versions"], linz["metrics"]["roc_auc"]) == ([4], None)
 
 
+def test_of_thousands_of_segments_the_worst_are_shown(partitioned: Segmented) -> None:
+    one = partitioned.grid.rows[0]
+    many = replace(partitioned.grid, rows=tuple(replace(one, segment=f"city={place}") for place in range(3_000)))
+    assert str(many).count("city=") == 30
+    assert str(many).endswith("... and 2,970 more, all in the grid's table")
+    assert many._repr_html_().count("<td>city=") == 1_000
+    assert len(many.table) == 3_000
+
+
 def test_over_processes_the_trials_and_the_bytes_are_the_same(partitioned: Segmented) -> None:
     """One test of both, for what is slow is to start the processes."""
     many = trained(jobs=2)

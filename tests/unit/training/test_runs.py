@@ -11,7 +11,7 @@ from bighead.client.run_log import RunLog
 from bighead.client.run_sinks import read_run, read_runs
 from bighead.client.run_state import SILENCE_S
 from bighead.clock import wall_clock_ms
-from bighead.errors import Conflict, DefinitionError, ModelError
+from bighead.errors import BigheadError, Conflict, DefinitionError, ModelError
 from bighead.events.types import RunArtifact, StepFinished
 from bighead.training.fingerprint import EVIDENCE, Evidence, Hashes, causes, row_hashes
 from bighead.training.making import make
@@ -150,7 +150,11 @@ def test_without_any_difference_it_is_chance() -> None:
     ("text", "said"),
     [
         ("training = 3", "defines training as 3"),
-        ("1 / 0", "ZeroDivisionError"),
+        ("\n1 / 0", r"spec.py, line 2: it fails: ZeroDivisionError: division by zero"),
+        ("raise SystemExit(3)", r"spec.py, line 1: it fails: SystemExit: 3"),
+        ("def make(", r"spec.py: it fails: SyntaxError: .*line 1"),
+        (SPECIFICATION.replace("seed=7", "seed='7'"), "seed is '7'; expected a whole number"),
+        (SPECIFICATION.replace("seed=7", "seed=7, task='binary'"), "task is 'binary'; expected one of Task.BINARY, "),
         (SPECIFICATION.replace('"FP64"', '"DOUBLE"'), "unknown datatypes"),
         (SPECIFICATION.replace("make=make", "make=None"), "expected a function of parameters and a seed"),
     ],
@@ -160,6 +164,35 @@ def test_a_wrong_specification_says_what_is_wrong(tmp_path: Path, text: str, sai
     project.write(text)
     with pytest.raises(DefinitionError, match=said):
         load_specification(project.specification)
+
+
+def test_what_is_no_text_is_no_specification(tmp_path: Path) -> None:
+    (tmp_path / "spec.py").write_bytes("# \xe9".encode("latin1"))
+    with pytest.raises(DefinitionError, match=r"spec.py is no text in UTF-8: .*; save it as UTF-8"):
+        load_specification(tmp_path / "spec.py")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            SPECIFICATION.replace('"learning_rate"', '"learning"'),
+            r"spec.py, line \d+: make\({'learning': 0.5}, 7\) fails: TypeError: .* argument 'learning'",
+        ),
+        (SPECIFICATION.replace("make=make", "make=OrdinalEncoder"), "fails: TypeError: .* takes 1 positional argument"),
+        (SPECIFICATION.replace("rows.parquet", "gone.parquet"), r"there is no file .*gone.parquet; expected"),
+        (SPECIFICATION.replace("seed=7", "seed=7, slices=['gone']"), "no column for slices 'gone'; it has x, c, late"),
+        (SPECIFICATION.replace("data=", "data=lambda: 1 / 0 or "), "the function that is its data fails: ZeroDivis"),
+    ],
+    ids=["parameter", "make", "file", "slice", "function"],
+)
+def test_a_specification_that_goes_wrong_later_is_an_error_of_one_sentence(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    project = Project.made(tmp_path)
+    project.write(text)
+    with pytest.raises(BigheadError, match=said):
+        train(load_specification(project.specification), project.settings, project.sink, Wanted(reason="x"), print)
 
 
 def test_a_failed_step_is_told_with_where_it_failed(tmp_path: Path) -> None:
