@@ -40,7 +40,7 @@ class DataReport(display.Displayed):
 
     @property
     def drifted(self) -> tuple[str, ...]:
-        """The columns that are not stable, those that changed most first."""
+        """The columns that are not stable, which is more than chance, those that changed most first."""
         found = [one for one in self._by_drift() if one.drift is not None and one.drift.verdict != "stable"]
         return tuple(one.tensor.name for one in found)
 

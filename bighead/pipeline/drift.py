@@ -18,6 +18,8 @@ from scipy.stats import chi2_contingency, ks_2samp
 
 CHANGED, MUCH = 0.1, 0.25
 """PSI from which a column has changed, and from which it has changed much."""
+CHANCE = 0.01
+"""Of few rows any PSI comes about by chance: what is as probable as this where nothing has changed is stable."""
 _BINS = 10
 
 Values = npt.NDArray[Any]
@@ -36,6 +38,8 @@ class Drift:
     @property
     def verdict(self) -> str:
         """In a word or two."""
+        if self.p >= CHANCE:
+            return "stable"
         return "much changed" if self.psi > MUCH else "changed" if self.psi > CHANGED else "stable"
 
 

@@ -3,7 +3,7 @@
 Figures are scikit-learn's; intervals come from resampling whole days, entities or rows (`bootstrap`). Fits only copies.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from bighead.charts.evaluation import (
     slices_chart,
 )
 from bighead.charts.forms import Chart, LineChart, Series
+from bighead.errors import ModelError
 from bighead.notebook import display
 from bighead.notebook.progress import progress
 from bighead.pipeline.reports.answers import Answers, answers_of
@@ -99,6 +100,8 @@ def evaluate(
     rows beside it, have at least `least_rows`. rank_within: the column whose groups are ranked (NDCG).
     learning: shares of the training rows that a copy is fitted to for the learning curve; none where it is empty.
     """
+    if not 0 <= threshold <= 1:
+        raise ModelError(f"the threshold is {threshold}; expected a probability, from 0 to 1")
     answers = answers_of(model, split.test).decided(threshold)
     units = units_of(split.test, resampling)
     beside = baselines_of(model, split, answers, baselines or {})
@@ -128,7 +131,7 @@ def evaluate(
         slices=worst,
         threshold=chosen,
         calibration_error=calibration_error(answers),
-        notes=_notes(model, split, units, slices),
+        notes=(*_lacking(answers), *_notes(model, split, units, slices)),
     )
     return Evaluation(report, {name: chart for name, chart in charts.items() if chart is not None})
 
@@ -205,6 +208,14 @@ def _told(units: Units, how: Resampling) -> str:
         f"Intervals hold {how.level:.0%} of the time: percentiles of {how.resamples:,} resamples of whole {units.what} "
         f"({units.count:,} of them, seed {how.seed})"
     )
+
+
+def _lacking(answers: Answers) -> Iterator[str]:
+    """What is not measured, and why, where the test lacks a class."""
+    gone = [str(answers.classes[place]) for place in answers.places if not (answers.actual == place).any()]
+    if gone and answers.probability is not None:
+        lost = "average precision and the AUC are" if answers.task is Task.BINARY else "the AUC is"
+        yield f"No row of the test is {' or '.join(gone)}, so {lost} not measured."
 
 
 def _notes(model: FittedPipeline, split: Split, units: Units, slices: Sequence[str] | None) -> tuple[str, ...]:

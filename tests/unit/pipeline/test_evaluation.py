@@ -216,6 +216,16 @@ def of_model(random: np.random.Generator, rows: int) -> Answers:
     )
 
 
+def test_a_test_that_lacks_a_class_says_what_is_not_measured() -> None:
+    model, split, _ = judged_flights()
+    late = Split(split.train, split.test.only(split.test.labels == 1), "")
+    found = evaluate(model, late, learning=(), resampling=FEW)
+    assert "auc" not in found.figures
+    assert found.report.notes[0] == "No row of the test is 0, so average precision and the AUC are not measured."
+    with pytest.raises(ModelError, match="the threshold is 2; expected a probability, from 0 to 1"):
+        evaluate(model, split, threshold=2)
+
+
 def test_days_are_drawn_where_the_rows_have_a_time_and_it_is_said() -> None:
     model, split, found = judged_flights()
     assert units_of(split.test, FEW).count == 15
