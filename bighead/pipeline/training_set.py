@@ -17,7 +17,8 @@ from bighead.notebook import display
 from bighead.pipeline.tensors import check_inputs, frame
 from bighead.times import FIRST_MS, LAST_MS
 
-_FIRST = 4
+_FIRST, _LOOKED_AT = 4, 100
+_SEVERAL = (list, tuple, set, dict, np.ndarray)
 
 
 class Task(StrEnum):
@@ -86,6 +87,13 @@ class TrainingSet(display.Displayed):
         if not len(self.rows):
             raise ModelError(f"the training set {self.name!r} has no rows; check its time range and filters")
         self._check_columns()
+        for column in (*(tensor.name for tensor in self.inputs), *([self.label] if self.label else [])):
+            _check_single(f"the column {column!r} of {self.name!r}", self.rows[column])
+        if self.label and self.rows[self.label].dtype.kind in "mMc":
+            raise ModelError(
+                f"the label {self.label!r} of {self.name!r} is {self.rows[self.label].dtype}; expected classes or "
+                "numbers: make seconds of times"
+            )
         for what, column in (("time", self.time), ("known", self.known)):
             if column:
                 _check_times(f"the {what} {column!r} of {self.name!r}", self.rows[column])
@@ -159,6 +167,18 @@ class TrainingSet(display.Displayed):
         return Table(
             ("input", "type", "from", *(f"row {index}" for index in rows.index)),
             tuple((one.name, one.type, one.source, *map(_cell, rows[one.name])) for one in self.inputs),
+        )
+
+
+def _check_single(what: str, values: pd.Series) -> None:
+    """Raises ModelError where a value holds several; the first rows tell."""
+    if values.dtype != np.object_:
+        return
+    several = next((one for one in values.iloc[:_LOOKED_AT] if isinstance(one, _SEVERAL)), None)
+    if several is not None:
+        raise ModelError(
+            f"{what} holds a {type(several).__name__} in each row; expected one value: make a column of each that the "
+            "model is to see"
         )
 
 

@@ -24,6 +24,7 @@ def training_set(**options: Any) -> TrainingSet:
             "asked_ms": np.arange(ROWS) * 10,
             "known_ms": np.arange(ROWS) * 10 + 15,
             "day": pd.date_range("2026-01-01", periods=ROWS, tz="UTC"),
+            "tags": [None, ["a", "b"]] * 5,
             "beyond": np.full(ROWS, 4_000_000_000_000_000_000),
         }
     )
@@ -65,6 +66,8 @@ def test_the_columns_are_typed_and_in_order_and_truth_is_one() -> None:
             r"the time 'day' of 'flights' is datetime64.*dt.as_unit\('ms'\).astype\('int64'\) makes them",
         ),
         ({"known": "delay"}, "the known 'delay' of 'flights' is null in 5 of 10 rows"),
+        ({"inputs": (request("tags", "BYTES"),)}, "the column 'tags' of 'flights' holds a list in each row"),
+        ({"label": "day"}, "the label 'day' of 'flights' is datetime64.*; expected classes or numbers"),
         ({"time": "beyond"}, "the time 'beyond' of 'flights' is 4000000000000000000 in the row 0; expected milli"),
     ],
     ids=[
@@ -80,6 +83,8 @@ def test_the_columns_are_typed_and_in_order_and_truth_is_one() -> None:
         "columns of one name",
         "dates as times",
         "null time",
+        "lists",
+        "dates as labels",
         "nanoseconds as time",
     ],
 )
