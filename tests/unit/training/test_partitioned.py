@@ -155,7 +155,11 @@ def test_only_the_segments_whose_rows_changed_are_others(tmp_path: Path, done: t
         (PARTITIONED.replace('levels=("c",)', 'levels=("d",)'), ModelError, r"the levels \['d'\] of the hierarchy"),
         (PARTITIONED.replace('"roc_auc"', '"auc"'), ModelError, "no metric is named 'auc'"),
         (PARTITIONED.replace("seed=7,", "seed=7, threads=2,"), DefinitionError, "each segment is fitted on one thread"),
-        (PARTITIONED.replace("seed=7,", 'seed=7, task="clustering",'), DefinitionError, "expected one with labels"),
+        (
+            "from bighead.pipeline import Task\n" + PARTITIONED.replace("seed=7,", "seed=7, task=Task.CLUSTERS,"),
+            DefinitionError,
+            "expected one with labels",
+        ),
     ],
 )
 def test_what_cannot_be_partitioned_is_said_before_anything_is_fitted(
