@@ -73,7 +73,7 @@ def test_a_person_deploys_and_rolls_back_and_the_server_follows(opened: tuple[Pa
     command(page, {"version": "2", "reason": "more trees, by hand"})
     eventually(lambda: answering(story) == 2, 30)
     page.goto(MODEL)
-    assert shown(page, "more trees, by hand").is_visible()
+    shown(page, "more trees, by hand").wait_for()
 
     page.goto(f"{MODEL}/rollback")
     command(page, {"reason": "only a rehearsal"})
@@ -90,7 +90,7 @@ def command(page: Page, fields: dict[str, str]) -> None:
             field.fill(value)
     form = page.locator("main form").last
     form.locator("button[type=submit]").first.click()
-    assert shown(page, fields["reason"]).is_visible()
+    shown(page, fields["reason"]).wait_for()
     page.locator("main form").last.locator("button[type=submit]").first.click()
     page.wait_for_load_state()
 
