@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.metrics import get_scorer
 
 from bighead.charts.forms import Bar, BarChart
+from bighead.pipeline.parallel import each
 from bighead.pipeline.search.folds import Places
 from bighead.pipeline.segments.hierarchy import WHOLE, answering, members
 from bighead.pipeline.splits import Split
@@ -162,8 +163,12 @@ def grid_of(
     by_segment: Mapping[str, Answers],
     trained: Mapping[str, Places],
     metrics: Sequence[str],
+    jobs: int,
 ) -> Grid:
-    """The grid from the answers of the model of all rows to every test row, and of each segment's model to its own."""
+    """The grid from the answers of the model of all rows to every test row, and of each segment's model to its own.
+
+    jobs: processes that compute the figures, which are the same with any number.
+    """
     labels, rows = split.test.labels, split.test.rows
     by = answering(rows, levels, by_segment)
     given = answers.copy()
@@ -173,22 +178,33 @@ def grid_of(
     classes = getattr(whole.estimator, "classes_", None)
     scored, beside = (_Estimated(one) if classes is None else _Classified(classes, one) for one in (given, answers))
     tested = {WHOLE: np.arange(len(rows)), **members(rows, levels)}
-    names = [*tested, *(name for name in trained if name not in tested)]
-    none = np.zeros(0, np.intp)
+    tested |= {name: np.zeros(0, np.intp) for name in trained if name not in tested}
+    names = list(tested)
+    shares = [names[first::jobs] for first in range(jobs)]
+    tasks = [(metrics, (scored, beside), [tested[name] for name in share], labels) for share in shares]
+    figures = {
+        name: both
+        for at, measured in each(_measured, tasks, jobs)
+        for name, both in zip(shares[at], measured, strict=True)
+    }
     found_rows = []
-    for name in names:
-        places = tested.get(name, none)
+    for name, places in tested.items():
         who = () if name == WHOLE else tuple(dict.fromkeys(by[places]))
-        train_rows = len(split.train) if name == WHOLE else len(trained.get(name, none))
-        own, others = (_scores(metrics, one, places, labels) for one in (scored, beside))
-        found_rows.append(GridRow(name, who, train_rows, len(places), own, others))
+        train_rows = len(split.train) if name == WHOLE else len(trained.get(name, ()))
+        found_rows.append(GridRow(name, who, train_rows, len(places), *figures[name]))
     first = metrics[0]
     found_rows.sort(key=lambda row: (math.isnan(row.metrics[first]), row.metrics[first], row.segment))
     return Grid(tuple(metrics), tuple(found_rows), {})
 
 
-def _scores(metrics: Sequence[str], answered: Any, places: Places, labels: npt.NDArray[Any]) -> dict[str, float]:
-    return {metric: _score(metric, answered, places, labels[places]) for metric in metrics}
+def _measured(
+    metrics: Sequence[str], answered: Sequence[Any], segments: Sequence[Places], labels: npt.NDArray[Any]
+) -> list[list[dict[str, float]]]:
+    """The metrics of each segment's rows, by who answered. Runs in any process."""
+    return [
+        [{metric: _score(metric, one, places, labels[places]) for metric in metrics} for one in answered]
+        for places in segments
+    ]
 
 
 def _score(metric: str, answered: Any, places: Places, labels: npt.NDArray[Any]) -> float:

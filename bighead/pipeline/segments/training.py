@@ -128,7 +128,7 @@ def train_segments(
         whole=whole.model,
         models=models,
         left=left,
-        grid=grid_of(split, levels, whole.model, whole.answers, answers, places, metrics),
+        grid=grid_of(split, levels, whole.model, whole.answers, answers, places, metrics, jobs),
     )
 
 
