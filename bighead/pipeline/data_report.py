@@ -14,7 +14,7 @@ from bighead.notebook import display
 from bighead.notebook.progress import progress
 from bighead.pipeline.drift import Drift, of_categories, of_numbers
 from bighead.pipeline.reports.distributions import feature_report
-from bighead.pipeline.splits import Split
+from bighead.pipeline.splits import Split, check_split
 
 _DRAWN = 60
 """Columns whose distributions are drawn, those that changed most first; all are in the table."""
@@ -85,6 +85,7 @@ class DataReport(display.Displayed):
 
 def data_report(split: Split) -> DataReport:
     """The report over a split's inputs."""
+    check_split(split)
     train, test = split.train.columns, split.test.columns
     inputs, facts = split.train.inputs, []
     with progress(f"comparing training and test of {split.train.name}", len(inputs)) as bar:

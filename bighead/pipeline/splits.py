@@ -33,6 +33,15 @@ class Split(display.Displayed):
         return f"split: {self.how}", f"training: {self.train.describe()}", f"test: {self.test.describe()}"
 
 
+def check_split(given: object) -> None:
+    """Raises ModelError for what is no split, such as rows of which none are left to test on."""
+    if not isinstance(given, Split):
+        raise ModelError(
+            f"expected a Split, and it is a {type(given).__name__}; part the training set first: "
+            "by_time(rows, test_from_ms) or at_random(rows, seed=7)"
+        )
+
+
 def by_time(rows: TrainingSet, test_from_ms: int, test_to_ms: int | None = None) -> Split:
     """Tests on what was asked in [test_from_ms, test_to_ms), trains on what was asked, and known, before.
 

@@ -11,7 +11,7 @@ from bighead.notebook.progress import progress
 from bighead.pipeline.checks import columns, labels, leakage, overlap, seeds, served, windows
 from bighead.pipeline.checks.finding import Check, Finding, Seen, Severity, as_html, as_text
 from bighead.pipeline.checks.inspected import Inspected
-from bighead.pipeline.splits import Split
+from bighead.pipeline.splits import Split, check_split
 
 __all__ = ["CHECKS", "Check", "Finding", "Severity", "as_html", "as_text", "check", "raise_for"]
 
@@ -39,6 +39,7 @@ def check(
     silence: a reason by code ("BH002") or by code and column ("BH002:price"); what is silenced is kept, with its
     reason. Raises ModelError for a code that does not exist or a reason that is empty.
     """
+    check_split(split)
     silenced = dict(silence or {})
     _check_silence(silenced)
     seen = Inspected(split, estimator, served)

@@ -32,7 +32,7 @@ from bighead.pipeline.reports.metrics import losses, metrics_of
 from bighead.pipeline.reports.out_of_fold import out_of_fold
 from bighead.pipeline.reports.ranking import ndcg
 from bighead.pipeline.reports.slices import worst_slices
-from bighead.pipeline.splits import Split
+from bighead.pipeline.splits import Split, check_split
 from bighead.pipeline.training_set import Task
 from bighead.pipeline.wrapped import FittedPipeline
 
@@ -100,6 +100,9 @@ def evaluate(
     rows beside it, have at least `least_rows`. rank_within: the column whose groups are ranked (NDCG).
     learning: shares of the training rows that a copy is fitted to for the learning curve; none where it is empty.
     """
+    check_split(split)
+    if isinstance(slices, str):
+        raise ModelError(f"slices is {slices!r}; expected a list of columns, such as [{slices!r}]")
     if not 0 <= threshold <= 1:
         raise ModelError(f"the threshold is {threshold}; expected a probability, from 0 to 1")
     answers = answers_of(model, split.test).decided(threshold)

@@ -25,7 +25,7 @@ from bighead.pipeline.reports.clusters import TOGETHER, clusters, together
 from bighead.pipeline.reports.contributions import Contributions, contributions, explainable
 from bighead.pipeline.reports.dependence import dependence
 from bighead.pipeline.reports.distributions import feature_document, importance
-from bighead.pipeline.splits import Split
+from bighead.pipeline.splits import Split, check_split
 from bighead.pipeline.training_set import Task, TrainingSet
 from bighead.pipeline.wrapped import FittedPipeline, Rows
 
@@ -86,6 +86,7 @@ def explain(
     all rows. depended: of so many of the most important inputs the dependence is drawn. examples: rows whose answers
     are explained one by one, the golden rows for one; left out, some of the test.
     """
+    check_split(split)
     if model.task not in JUDGED:
         raise ModelError(f"a model for {model.task} has no labels that importance could be measured by")
     few = _evenly(split.test, shuffled_rows)

@@ -25,7 +25,7 @@ from bighead.pipeline.search.journal import Journal, journal
 from bighead.pipeline.search.result import Budget, Search
 from bighead.pipeline.search.space import Space, distributions, document
 from bighead.pipeline.search.trials import Asked, Ended, Examples, Make, Trial, frozen, run, thawed
-from bighead.pipeline.splits import Split
+from bighead.pipeline.splits import Split, check_split
 from bighead.pipeline.training_set import TrainingSet
 from bighead.registry.suggestions import did_you_mean
 
@@ -60,6 +60,7 @@ def search(
 
     Raises ModelError where an argument is unusable, the journal is that of another search, or every trial failed.
     """
+    check_split(split)
     _check(metric, trials, seconds)
     parts = folds_of(split.train, folds, seed)
     with _quiet_optuna():

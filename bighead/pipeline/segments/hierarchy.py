@@ -19,6 +19,8 @@ WHOLE = ""
 
 def check_levels(levels: Sequence[str], columns: Collection[str]) -> None:
     """Raises ModelError unless the levels are columns of the rows, each once."""
+    if isinstance(levels, str):
+        raise ModelError(f"levels is {levels!r}; expected a list of columns, the finest first, such as [{levels!r}]")
     absent = [level for level in levels if level not in columns]
     if not levels or absent or len(set(levels)) != len(levels):
         raise ModelError(

@@ -25,7 +25,7 @@ from bighead.pipeline.search.folds import Places
 from bighead.pipeline.segments.grid import Answers, grid_of
 from bighead.pipeline.segments.hierarchy import WHOLE, check_levels, members, thin
 from bighead.pipeline.segments.result import Segmented, SegmentModel
-from bighead.pipeline.splits import Split
+from bighead.pipeline.splits import Split, check_split
 from bighead.pipeline.training_set import Task
 from bighead.pipeline.wrapped import steps_of
 from bighead.registry.suggestions import did_you_mean
@@ -194,6 +194,7 @@ def _alike(fitted: Fitted, whole: SegmentModel) -> Fitted:
 
 def check_partition(split: Split, levels: Sequence[str], min_rows: int, metrics: Sequence[str]) -> None:
     """Raises ModelError where rows cannot be parted so, or measured so."""
+    check_split(split)
     check_levels(levels, split.train.rows.columns)
     check_levels(levels, split.test.rows.columns)
     if min_rows < 1:

@@ -1,6 +1,8 @@
 """A training set says what is wrong with its rows by name; a split at a time does not see the future."""
 
 import warnings
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,12 @@ import pytest
 
 from bighead.errors import ModelError
 from bighead.pipeline import RandomSplitWarning, TrainingSet, at_random, by_time, feature, request
+from bighead.pipeline.checks import check
+from bighead.pipeline.data_report import data_report
+from bighead.pipeline.reports.evaluation import evaluate
+from bighead.pipeline.reports.explain import explain
+from bighead.pipeline.search import search
+from bighead.pipeline.segments import train_segments
 
 ROWS = 10
 INPUTS = (request("carrier", "BYTES"), feature("delay"))
@@ -196,6 +204,33 @@ def test_a_random_split_is_the_same_for_the_same_seed() -> None:
     assert asked(first.test) == asked(second.test) != asked(other.test)
     assert (len(first.train), len(first.test), first.how) == (7, 3, "30% at random, seed 1")
     assert str(first).splitlines()[0] == "split: 30% at random, seed 1"
+
+
+UNUSED: Any = None
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        check,
+        data_report,
+        partial(evaluate, UNUSED),
+        partial(explain, UNUSED),
+        partial(search, UNUSED, {}, metric="roc_auc", trials=1, seed=7),
+        partial(train_segments, make=UNUSED, levels=["carrier"], min_rows=1, metrics=["roc_auc"], seed=7),
+    ],
+)
+def test_rows_without_a_test_are_no_split(use: Callable[[Any], Any]) -> None:
+    with pytest.raises(ModelError, match=r"expected a Split, and it is a TrainingSet; part the training set first"):
+        use(training_set())
+
+
+def test_columns_are_given_as_a_list() -> None:
+    split = by_time(training_set(time="asked_ms"), 50)
+    with pytest.raises(ModelError, match=r"slices is 'carrier'; expected a list of columns, such as \['carrier'\]"):
+        evaluate(UNUSED, split, slices="carrier")
+    with pytest.raises(ModelError, match=r"levels is 'carrier'; expected a list of columns, the finest first"):
+        train_segments(split, UNUSED, levels="carrier", min_rows=1, metrics=["roc_auc"], seed=7)
 
 
 def test_a_share_that_leaves_a_part_empty_is_refused() -> None:
