@@ -1,6 +1,5 @@
 """Environments from end to end: two servers of one name, each of which follows the deployments of its own alone."""
 
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +13,7 @@ from bighead.config import Settings
 from bighead.errors import CommandRefused
 from bighead.local.ports import free_settings
 from bighead.registry.policies import rule_of
-from bighead.testing import eventually
-from streams.registry import RegistryWriter, WriterState
+from tests.integration.hosted_registry import hosted
 from tests.integration.serving_process import folder_of, serving
 from tests.unit.serving.models import stored, times, times_record
 
@@ -25,15 +23,8 @@ WHY = "a test"
 @pytest.fixture
 def writer(ready_settings: Settings) -> Iterator[Settings]:
     """The settings of a platform whose registry decides."""
-    stop, deciding = threading.Event(), RegistryWriter(ready_settings)
-    thread = threading.Thread(target=deciding.run, args=(stop,))
-    thread.start()
-    try:
-        eventually(lambda: deciding.state is WriterState.DECIDING, 30)
+    with hosted(ready_settings):
         yield ready_settings
-    finally:
-        stop.set()
-        thread.join()
 
 
 def in_staging(settings: Settings, folder: Path) -> Settings:

@@ -5,12 +5,10 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,46 +30,10 @@ from bighead.events.topics import MODELS_COMMANDS, MODELS_EVENTS, topic_name
 from bighead.events.types import DeploymentChanged, ModelRegistered, PolicyChanged
 from bighead.registry import REGISTRY_EVENTS, Command, RegistryEvent
 from bighead.testing import eventually
-from streams.registry import RegistryService, RegistryWriter, WriterState
+from streams.registry import RegistryService, WriterState
+from tests.integration.hosted_registry import Hosted, hosted
 from tests.integration.registry_process import FAULTS
 from tests.unit.registry.samples import deploy, record, register, roll_back
-
-
-class Hosted:
-    """A writer in a thread of this process, and what it raised."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.writer = RegistryWriter(settings)
-        self.error: BaseException | None = None
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self.writer.run(self._stop)
-        except PlatformError as error:
-            self.error = error
-
-    def ready(self) -> "Hosted":
-        eventually(lambda: self.writer.state is WriterState.DECIDING, 30)
-        return self
-
-    def ended(self) -> bool:
-        return not self._thread.is_alive()
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join()
-
-
-@contextmanager
-def hosted(settings: Settings) -> Iterator[Hosted]:
-    running = Hosted(settings)
-    try:
-        yield running.ready()
-    finally:
-        running.stop()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
@@ -25,6 +24,7 @@ from bighead.registry import ModelState
 from bighead.testing import eventually
 from streams.registry import RegistryWriter
 from streams.rollouts import RolloutsService
+from tests.integration.hosted_registry import hosted
 from tests.unit.registry.samples import MODEL, deploy, register
 
 RULES = (RolloutRule(metric="error_rate", at_most=0.01), RolloutRule(metric="auc", at_least=0.7))
@@ -34,20 +34,14 @@ STAGES = tuple(RolloutStage(percent=percent, hold_ms=50, predictions=200) for pe
 @pytest.fixture
 def writer(ready_settings: Settings) -> Iterator[RegistryWriter]:
     """A registry that decides; version 1 of the model is live and version 2 is registered."""
-    stop, writer = threading.Event(), RegistryWriter(ready_settings)
-    thread = threading.Thread(target=writer.run, args=(stop,))
-    thread.start()
-    try:
+    with hosted(ready_settings) as running:
         publisher = Publisher(ready_settings, "test")
         for command in (register("a"), register("b"), deploy("c", 1)):
             now = replace(command, at_ms=wall_clock_ms())
             publisher.publish(now, key=MODEL, topic=topic_name(ready_settings.topic_prefix, MODELS_COMMANDS))
         publisher.flush()
-        eventually(lambda: writer.models.get(MODEL, ModelState(MODEL)).live == 1, 30)
-        yield writer
-    finally:
-        stop.set()
-        thread.join()
+        eventually(lambda: running.writer.models.get(MODEL, ModelState(MODEL)).live == 1, 30)
+        yield running.writer
 
 
 @asynccontextmanager

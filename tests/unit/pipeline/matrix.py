@@ -67,7 +67,7 @@ it answered like the pipeline. *equal* says that all of it went well, with the t
 There is no third outcome. Nothing is unpickled: a fitted pipeline is saved as its ONNX artifact and manifest, and
 loaded from them.
 
-Written by `python -m tests.unit.pipeline.matrix`; `tests/unit/pipeline/test_matrix.py` compares it with its own run.
+Written by `python -m tests.unit.pipeline.matrix`; `tests/integration/test_matrix.py` compares it with its own run.
 """
 
 
