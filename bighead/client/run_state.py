@@ -4,6 +4,7 @@ Whoever reads it finds out alike that the process of a run has died: it has prom
 Knows no Kafka: it is told of events in the order of their log.
 """
 
+import json
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -108,6 +109,7 @@ class RunState:
         self.count = 0
         self._numbers = count()
         self._runs: OrderedDict[str, _Heard] = OrderedDict()
+        self._models: dict[str, str] = {}
 
     def apply(self, event: Event) -> None:
         """Folds one event in; events of other things change nothing."""
@@ -119,13 +121,20 @@ class RunState:
             self.count += 1
         known.take(next(self._numbers), event)
         self._runs[event.run_id] = known
+        if isinstance(event, RunStarted):
+            self._models[event.run_id] = _model_of(event)
         if len(self._runs) > MOST_RUNS:
-            self._runs.popitem(last=False)
+            gone, _ = self._runs.popitem(last=False)
+            self._models.pop(gone, None)
 
     def runs(self, as_of_ms: int | None, now_ms: int) -> list[Run]:
         """The runs that had begun by a time, the newest first. None: now."""
-        found = [_run(run_id, heard.events, as_of_ms, now_ms) for run_id, heard in list(self._runs.items())]
-        return sorted((run for run in found if run is not None), key=lambda run: run.at_ms, reverse=True)
+        return _newest_first(self._runs.items(), as_of_ms, now_ms)
+
+    def runs_of(self, model: str, as_of_ms: int | None, now_ms: int) -> list[Run]:
+        """Those among them whose specification names the model: its trainings, and looks back on its versions."""
+        heard = ((run_id, told) for run_id, told in list(self._runs.items()) if self._models.get(run_id) == model)
+        return _newest_first(heard, as_of_ms, now_ms)
 
     def run(self, run_id: str, as_of_ms: int | None, now_ms: int) -> Run | None:
         """One run as of a time; None where nothing was heard of it."""
@@ -143,6 +152,21 @@ def settled(attempt: Attempt, at_ms: int) -> Attempt:
     since = utc(min(max(attempt.heard_ms, FIRST_MS), LAST_MS))
     said = f"no sign of life{where} since {since}: its process has died; ask for the run again"
     return replace(attempt, status=FAILED, finished_ms=attempt.heard_ms, error=said)
+
+
+def _newest_first(heard: Iterable[tuple[str, _Heard]], as_of_ms: int | None, now_ms: int) -> list[Run]:
+    found = [_run(run_id, told.events, as_of_ms, now_ms) for run_id, told in list(heard)]
+    return sorted((run for run in found if run is not None), key=lambda run: run.at_ms, reverse=True)
+
+
+def _model_of(started: RunStarted) -> str:
+    """The model that a run's specification names; empty where it names none."""
+    try:
+        spec = json.loads(started.spec)
+    except (ValueError, RecursionError):
+        return ""
+    named = spec.get("model") if isinstance(spec, dict) else None
+    return named if isinstance(named, str) else ""
 
 
 def _run(run_id: str, events: Iterable[RunEvent], as_of_ms: int | None, now_ms: int) -> Run | None:

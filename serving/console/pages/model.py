@@ -1,20 +1,21 @@
 """One model: everything that happened to it, its versions, and what is made of them in each environment."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
+from bighead.client.run_state import Run
 from bighead.registry.state import ModelState, Stamp, Version
 from bighead.registry.views import Change, ModelView
 from serving.api.security import Role
-from serving.console.pages import slots, story, wording
+from serving.console.pages import runs, slots, story, wording
 from serving.console.paging import paged
 from serving.console.site import Asked, Site
 
-VERSIONS, CHANGES, METRICS = 20, 20, 4
+VERSIONS, CHANGES, RUNS, METRICS = 20, 20, 10, 4
 ACTIONS = (
     ("deploy", "Deploy", Role.DEPLOYER),
     ("traffic", "Traffic", Role.DEPLOYER),
@@ -55,16 +56,24 @@ def routes(site: Site) -> APIRouter:
     @router.get("/models/{name}")
     def model(name: str, request: Request) -> HTMLResponse:
         asked = site.asked(request)
-        view = site.state().model(name, asked.as_of_ms)
-        return site.page(asked, "model.html", **context(view, asked, request.query_params, site.servers(asked)))
+        state = site.state()
+        view, its_runs = state.model(name, asked.as_of_ms), state.runs.runs_of(name, asked.as_of_ms, asked.now_ms)
+        return site.page(
+            asked, "model.html", **context(view, its_runs, asked, request.query_params, site.servers(asked))
+        )
 
     return router
 
 
 def context(
-    view: ModelView, asked: Asked, query: Mapping[str, str], alive: Container[str] | None = None
+    view: ModelView,
+    its_runs: Sequence[Run],
+    asked: Asked,
+    query: Mapping[str, str],
+    alive: Container[str] | None = None,
 ) -> dict[str, Any]:
-    """What the page shows; alive: the model servers that are there, None where that is not known."""
+    """What the page shows; its_runs: trainings of the model, and looks back on it; alive: the model servers that are
+    there, None where that is not known."""
     state = view.state
     metrics = common_metrics(state)
     rows = [version_row(state, version, metrics) for version in reversed(state.versions)]
@@ -83,6 +92,8 @@ def context(
         ],
         "versions": paged(rows, query.get("page"), VERSIONS),
         "history": paged(history, query.get("changes"), CHANGES),
+        "runs": paged(its_runs, query.get("runs"), RUNS),
+        **runs.WORDS,
         "actions": [(name, title) for name, title, role in ACTIONS if asked.may(role)],
     }
 

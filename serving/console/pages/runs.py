@@ -56,9 +56,7 @@ def context(state: RunState, asked: Asked, query: Mapping[str, str]) -> dict[str
         "kind": kind,
         "state": status,
         "words": query.get("q", "").strip(),
-        "tones": TONES,
-        "kind_of": kind_of,
-        "took": took,
+        **WORDS,
         "known": len(every),
         "dropped": max(0, state.count - MOST_RUNS),
     }
@@ -102,3 +100,7 @@ def _said(run: Run) -> str:
     if started is not None:
         said += [started.name, started.actor, started.reason]
     return " ".join(said).lower()
+
+
+WORDS: Mapping[str, Any] = {"tones": TONES, "kind_of": kind_of, "took": took}
+"""What a table of runs says them in."""

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from bighead.events.types import ModelRegistered
+from bighead.events.types import ModelRegistered, RunStarted
 from serving.console.log_state import LogState
 from tests.unit.registry.samples import record
 from tests.unit.serving.console.kit import EVIL, START_MS, check_inert, console, get, stamped, state_of, words_of
@@ -91,6 +91,25 @@ def test_an_unknown_model_is_told_with_the_one_that_may_be_meant(path: str) -> N
     answer = get(console(state_of(*past())), path)
     assert answer.status_code == 404
     assert "did you mean 'late'?" in words_of(answer).replace("&#39;", "'")
+
+
+def test_the_page_of_a_model_lists_the_runs_that_name_it_as_of_any_time() -> None:
+    def run(number: int, spec: str, kind: str) -> RunStarted:
+        return RunStarted(
+            run_id=f"{number:032}", name=f"run {number}", kind=kind, spec=spec, spec_hash="", actor="ada", reason=EVIL,
+            at_ms=START_MS + number,
+        )  # fmt: skip
+
+    registered = ModelRegistered(**stamped(version=1, record=record(), at_ms=START_MS))
+    others = (run(number, spec, "backfill") for number, spec in enumerate(('{"model": "price"}', "[]", "no JSON"), 3))
+    app = console(
+        state_of(registered, run(1, '{"model": "late"}', "train"), run(2, '{"model": "late"}', "evaluate"), *others)
+    )
+    answer = get(app, "/models/late")
+    assert re.findall(r'href="/runs/0*([0-9]+)["?]', answer.text) == ["2", "1"]
+    check_inert(answer)
+    then = get(app, f"/models/late?as_of={START_MS + 1}").text
+    assert re.findall(r'href="/runs/0*([0-9]+)["?]', then) == ["1"]
 
 
 def test_reasons_actors_tags_and_metrics_stay_text() -> None:
