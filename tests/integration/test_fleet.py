@@ -98,4 +98,4 @@ def test_a_server_that_comes_late_serves_the_version_of_the_others_before_it_is_
         with serving(late) as server, PredictionClient(server.settings.grpc) as client:
             answer = client.predict("times", [{}], [{"x": 4.0}])
             assert (answer.version, answer.predictions[0].outputs["y"]) == (2, 12.0)
-    eventually(lambda: registry.told(SERVING_EVENTS, ModelSwapped, server="server-2", version=2), 10)
+            registry.await_told(SERVING_EVENTS, ModelSwapped, server="server-2", version=2)  # before it is killed
